@@ -1,0 +1,18 @@
+# The ISA names of kernel files and their compiler flags, positive and negative, so that a file
+# cannot use more than its name says. kernels/api/features.h has the matching feature sets.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(TRITBENCH_ISAS scalar ssse3 avx2 avxvnni avx512 avx512vnni avx512vbmi)
+  set(_base -march=x86-64 -mtune=generic)
+  set(_avx2 ${_base} -mavx2 -mfma -mf16c)
+  set(_avx512 ${_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
+  set(TRITBENCH_FLAGS_scalar ${_base} -mno-sse3)
+  set(TRITBENCH_FLAGS_ssse3 ${_base} -mssse3 -mno-sse4.1)
+  set(TRITBENCH_FLAGS_avx2 ${_avx2} -mno-avx512f -mno-avxvnni)
+  set(TRITBENCH_FLAGS_avxvnni ${_avx2} -mavxvnni -mno-avx512f)
+  set(TRITBENCH_FLAGS_avx512 ${_avx512} -mno-avx512vnni -mno-avx512vbmi)
+  set(TRITBENCH_FLAGS_avx512vnni ${_avx512} -mavx512vnni -mno-avx512vbmi)
+  set(TRITBENCH_FLAGS_avx512vbmi ${_avx512} -mavx512vnni -mavx512vbmi)
+else()
+  set(TRITBENCH_ISAS scalar)
+  set(TRITBENCH_FLAGS_scalar "")
+endif()

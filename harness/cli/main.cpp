@@ -1,0 +1,45 @@
+// The tritbench binary: parses the command line and turns errors into one line and an exit code.
+//
+// Exit codes: 0 right, 1 the thing asked about is not so, 2 bad usage or bad input.
+#include <cstdio>
+#include <exception>
+
+#include "harness/cli/commands.h"
+#include "harness/version.h"
+#include "kernels/api/cpu.h"
+#include "kernels/api/error.h"
+
+int main(int argc, char** argv) {
+    using namespace tritbench;
+    CLI::App app{"tritbench: a bench for ternary (BitNet b1.58) matrix kernels and models"};
+    app.set_version_flag("--version", version_text());
+    app.require_subcommand(1);
+    app.get_formatter()->column_width(34);
+    int exit_code = 0;
+    try {
+        cli::add_kernels(app, &exit_code);
+        cli::add_verify(app, &exit_code);
+        cli::add_bench(app, &exit_code);
+        cli::add_sweep(app, &exit_code);
+        cli::add_e2e(app, &exit_code);
+        cli::add_roofline(app, &exit_code);
+        cli::add_gen(app, &exit_code);
+        cli::add_info(app, &exit_code);
+        cli::add_logits(app, &exit_code);
+        cli::add_env(app, &exit_code);
+        allowed_features();  // a misspelt TRITBENCH_CPU is bad usage of any command
+        app.parse(argc, argv);
+    } catch (const CLI::Success& e) {
+        return app.exit(e);
+    } catch (const CLI::ParseError& e) {
+        std::fprintf(stderr, "tritbench: %s (try --help)\n", e.what());
+        return 2;
+    } catch (const Error& e) {
+        std::fprintf(stderr, "tritbench: %s\n", e.what());
+        return 2;
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "tritbench: internal error: %s\n", e.what());
+        return 2;
+    }
+    return exit_code;
+}

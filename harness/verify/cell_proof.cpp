@@ -1,0 +1,306 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "harness/verify/proof.h"
+#include "harness/verify/random_data.h"
+#include "kernels/reference/oracle.h"
+
+namespace tritbench {
+
+namespace {
+
+constexpr int64_t kSampledRows = 12;
+constexpr int64_t kChunkRows = 32;
+
+bool is_exact(const tb_kernel& kernel) {
+    return kernel.exactness == TB_EXACT;
+}
+
+// Rows as the kernel stores them: packed and unpacked by the kernel itself as a small tensor, so
+// that what rounding to its format costs is known apart from what its arithmetic costs.
+void store_and_reload(const tb_kernel& kernel, const tb_tile& tile, int64_t rows, int64_t k,
+                      const float* values, float* stored) {
+    const tb_shape shape{rows, k};
+    AlignedBuffer packed(kernel.packed_size(&shape, &tile) +
+                         static_cast<size_t>(kernel.packed_overread));
+    const tb_weights in{nullptr, values, k, nullptr};
+    const tb_weights_out out{nullptr, stored, k, nullptr};
+    kernel.pack(&shape, &tile, &in, 0, rows, packed.data());
+    kernel.unpack(&shape, &tile, packed.data(), 0, rows, &out);
+}
+
+// The rows whose results are compared one by one: the first, the last, and random ones.
+std::vector<int64_t> sample_rows(int64_t n, RandomStream& random) {
+    std::vector<int64_t> rows{0, n - 1};
+    while (static_cast<int64_t>(rows.size()) < std::min(kSampledRows, n)) {
+        rows.push_back(random.below(n));
+    }
+    std::sort(rows.begin(), rows.end());
+    rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+    return rows;
+}
+
+}  // namespace
+
+std::string_view proof_name(Proof proof) {
+    switch (proof) {
+        case Proof::BitExact:
+            return "bitexact";
+        case Proof::Bounded:
+            return "bounded";
+        case Proof::No:
+            return "no";
+    }
+    return "no";
+}
+
+struct CellProof::Impl {
+    const tb_kernel* kernel;
+    tb_tile tile;
+    tb_shape shape;
+    float scale = 0;                    // of the tensor
+    std::vector<uint64_t> r;            // one multiplier a row
+    std::vector<uint64_t> c;            // exact: r^T W modulo 2^64
+    std::vector<double> c_float;        // float: sum_n +-w
+    std::vector<int64_t> sampled;       // rows, ascending
+    std::vector<int8_t> sampled_trits;  // [sampled][K]
+    std::vector<float> sampled_values;  // canonical, and ...
+    std::vector<float> sampled_stored;  // ... as the format holds them
+
+    double sign(int64_t n) const { return (r[static_cast<size_t>(n)] >> 63) != 0 ? -1.0 : 1.0; }
+    void project(ThreadPool& pool, const RowProvider& rows);
+    ProofResult check_exact(const PackedWeights& weights, const PreparedBatch& prepared,
+                            const TestActivations& x, ThreadPool& pool,
+                            ProductScratch& scratch) const;
+    ProofResult check_float(const PackedWeights& weights, const TestActivations& x,
+                            const float* y) const;
+};
+
+// c = r^T W, each worker over its rows, then added up.
+void CellProof::Impl::project(ThreadPool& pool, const RowProvider& rows) {
+    const int64_t k = shape.k;
+    const auto width = static_cast<size_t>(k);
+    const bool exact = is_exact(*kernel);
+    std::vector<std::vector<uint64_t>> parts(static_cast<size_t>(pool.threads()));
+    std::vector<std::vector<double>> float_parts(parts.size());
+    pool.for_each_worker([&](int worker, int workers) {
+        auto& sum = parts[static_cast<size_t>(worker)];
+        auto& float_sum = float_parts[static_cast<size_t>(worker)];
+        exact ? sum.assign(width, 0) : float_sum.assign(width, 0);
+        std::vector<int8_t> trits(exact ? width * kChunkRows : 0);
+        std::vector<float> values(exact ? 0 : width * kChunkRows), stored(values.size());
+        const auto [begin, end] = split_range(shape.n, 1, worker, workers);
+        for (int64_t n = begin; n < end; n += kChunkRows) {
+            const int64_t count = std::min(kChunkRows, end - n);
+            float ignored = 0;
+            rows(n, n + count, exact ? trits.data() : nullptr, exact ? nullptr : values.data(),
+                 &ignored);
+            if (!exact) {
+                store_and_reload(*kernel, tile, count, k, values.data(), stored.data());
+            }
+            for (int64_t i = 0; i < count; ++i) {
+                if (exact) {
+                    const uint64_t factor = r[static_cast<size_t>(n + i)];
+                    const int8_t* t = trits.data() + i * k;
+                    for (size_t j = 0; j < width; ++j) {
+                        sum[j] += factor * static_cast<uint64_t>(int64_t{t[j]});
+                    }
+                } else {
+                    const double factor = sign(n + i);
+                    const float* v = stored.data() + i * k;
+                    for (size_t j = 0; j < width; ++j) {
+                        float_sum[j] += factor * static_cast<double>(v[j]);
+                    }
+                }
+            }
+        }
+    });
+    c.assign(exact ? width : 0, 0);
+    c_float.assign(exact ? 0 : width, 0);
+    for (const auto& part : parts) {
+        for (size_t j = 0; j < part.size(); ++j) c[j] += part[j];
+    }
+    for (const auto& part : float_parts) {
+        for (size_t j = 0; j < part.size(); ++j) c_float[j] += part[j];
+    }
+}
+
+CellProof::CellProof(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile, tb_shape shape,
+                     const RowProvider& canonical_rows, uint64_t seed)
+    : impl_(std::make_unique<Impl>()) {
+    RandomStream random(seed);
+    impl_->kernel = &kernel;
+    impl_->tile = tile;
+    impl_->shape = shape;
+    impl_->r.resize(static_cast<size_t>(shape.n));
+    for (uint64_t& value : impl_->r) value = random.next() | 1;
+    impl_->project(pool, canonical_rows);
+
+    impl_->sampled = sample_rows(shape.n, random);
+    const auto width = static_cast<size_t>(shape.k);
+    const size_t count = impl_->sampled.size();
+    const bool exact = is_exact(kernel);
+    impl_->sampled_trits.resize(exact ? count * width : 0);
+    impl_->sampled_values.resize(exact ? 0 : count * width);
+    impl_->sampled_stored.resize(exact ? 0 : count * width);
+    for (size_t i = 0; i < count; ++i) {
+        const int64_t n = impl_->sampled[i];
+        canonical_rows(n, n + 1, exact ? impl_->sampled_trits.data() + i * width : nullptr,
+                       exact ? nullptr : impl_->sampled_values.data() + i * width, &impl_->scale);
+    }
+    if (!exact) {
+        store_and_reload(kernel, tile, static_cast<int64_t>(count), shape.k,
+                         impl_->sampled_values.data(), impl_->sampled_stored.data());
+    }
+}
+
+CellProof::~CellProof() = default;
+CellProof::CellProof(CellProof&&) noexcept = default;
+
+ProofResult CellProof::Impl::check_exact(const PackedWeights& weights,
+                                         const PreparedBatch& prepared, const TestActivations& x,
+                                         ThreadPool& pool, ProductScratch& scratch) const {
+    const auto n = static_cast<size_t>(shape.n);
+    std::vector<int32_t> acc(n * static_cast<size_t>(x.m), INT32_MIN);
+    accumulate(pool, *kernel, weights, prepared, scratch, acc.data(), shape.n);
+    std::vector<float> y(acc.size(), std::nanf(""));
+    multiply(pool, *kernel, weights, prepared, scratch, y.data(), shape.n);
+    for (int64_t m = 0; m < x.m; ++m) {
+        const int8_t* q = x.q.data() + m * x.k;
+        const int32_t* sums = acc.data() + static_cast<size_t>(m) * n;
+        uint64_t left = 0, right = 0;
+        for (size_t i = 0; i < n; ++i) left += r[i] * static_cast<uint64_t>(int64_t{sums[i]});
+        for (int64_t j = 0; j < shape.k; ++j) {
+            right += c[static_cast<size_t>(j)] * static_cast<uint64_t>(int64_t{q[j]});
+        }
+        // Sampled rows first: when something is wrong they name it.
+        for (size_t i = 0; i < sampled.size(); ++i) {
+            const int32_t expected =
+                reference::dot(sampled_trits.data() + i * static_cast<size_t>(shape.k), q, shape.k);
+            const int32_t found = sums[sampled[i]];
+            if (found != expected) {
+                return {Proof::No,
+                        fmt::format("N={} K={} M={}: sum of row {}, token {} is {}, expected {}",
+                                    shape.n, shape.k, x.m, sampled[i], m, found, expected)};
+            }
+        }
+        if (left != right) {
+            return {Proof::No,
+                    fmt::format("N={} K={} M={}: the weighted sum over all rows of token {} is "
+                                "wrong (Freivalds check)",
+                                shape.n, shape.k, x.m, m)};
+        }
+        for (size_t i = 0; i < n; ++i) {
+            const float expected =
+                reference::exact_output(sums[i], x.q_scale[static_cast<size_t>(m)], scale);
+            const float found = y[static_cast<size_t>(m) * n + i];
+            if (std::memcmp(&found, &expected, sizeof found) != 0) {
+                return {Proof::No,
+                        fmt::format("N={} K={} M={}: y of row {}, token {} is {:a}, expected {:a}",
+                                    shape.n, shape.k, x.m, i, m, found, expected)};
+            }
+        }
+    }
+    return {Proof::BitExact, ""};
+}
+
+ProofResult CellProof::Impl::check_float(const PackedWeights& weights, const TestActivations& x,
+                                         const float* y) const {
+    const auto width = static_cast<size_t>(shape.k);
+    // Roundings of one sum of K/16 terms a lane, its tree, and the last store.
+    const double rounding = (static_cast<double>(shape.k) / 16 + 8) * 0x1p-24;
+    const double bound = kernel->bound;
+    for (int64_t m = 0; m < x.m; ++m) {
+        const float* row_x = x.x.data() + m * x.k;
+        const float* row_y = y + m * shape.n;
+        double largest = 0;
+        for (size_t i = 0; i < sampled.size(); ++i) {
+            const auto expected =
+                reference::dot_double(sampled_stored.data() + i * width, row_x, shape.k);
+            const auto canonical =
+                reference::dot_double(sampled_values.data() + i * width, row_x, shape.k);
+            const double found = row_y[sampled[i]];
+            largest = std::max(largest, expected.magnitude);
+            if (!(std::fabs(found - expected.value) <= rounding * expected.magnitude) ||
+                !(std::fabs(found - canonical.value) <= bound * canonical.magnitude)) {
+                return {Proof::No,
+                        fmt::format("N={} K={} M={}: y of row {}, token {} is {}, expected {}",
+                                    shape.n, shape.k, x.m, sampled[i], m, found, expected.value)};
+            }
+        }
+        double left = 0, right = 0;
+        for (int64_t n = 0; n < shape.n; ++n) left += sign(n) * static_cast<double>(row_y[n]);
+        for (size_t j = 0; j < width; ++j) right += c_float[j] * static_cast<double>(row_x[j]);
+        const double slack = rounding * largest * std::sqrt(static_cast<double>(shape.n)) * 2;
+        if (!(std::fabs(left - right) <= slack)) {
+            return {Proof::No,
+                    fmt::format("N={} K={} M={}: the signed sum over all rows of token {} is "
+                                "{}, expected {} within {}",
+                                shape.n, shape.k, x.m, m, left, right, slack)};
+        }
+    }
+    (void)weights;
+    return {Proof::Bounded, ""};
+}
+
+ProofResult CellProof::check(ThreadPool& pool, const PackedWeights& weights,
+                             const PreparedBatch& prepared, const TestActivations& x,
+                             ProductScratch& scratch) const {
+    const tb_kernel& kernel = *impl_->kernel;
+    scratch.reserve(kernel, impl_->tile, impl_->shape, prepared.m(), pool.threads());
+    if (is_exact(kernel)) return impl_->check_exact(weights, prepared, x, pool, scratch);
+    std::vector<float> y(static_cast<size_t>(impl_->shape.n * x.m), std::nanf(""));
+    multiply(pool, kernel, weights, prepared, scratch, y.data(), impl_->shape.n);
+    return impl_->check_float(weights, x, y.data());
+}
+
+TestActivations quantised(std::vector<float> x, int64_t m, int64_t k) {
+    TestActivations a{m, k, std::move(x), {}, {}};
+    a.q.resize(a.x.size());
+    a.q_scale.resize(static_cast<size_t>(m));
+    for (int64_t i = 0; i < m; ++i) {
+        reference::quantise_row(a.x.data() + i * k, k, a.q.data() + i * k,
+                                &a.q_scale[static_cast<size_t>(i)]);
+    }
+    return a;
+}
+
+TestActivations random_activations(int64_t m, int64_t k, uint64_t seed) {
+    RandomStream random(seed);
+    std::vector<float> x(static_cast<size_t>(m * k));
+    for (float& value : x) {
+        value = random.uniform() + random.uniform();
+        if (random.below(256) == 0) value *= 8;
+    }
+    return quantised(std::move(x), m, k);
+}
+
+RowProvider random_ternary_rows(tb_shape shape, uint64_t seed, double zeros) {
+    const auto zero_bytes = static_cast<int>(std::lround(std::clamp(zeros, 0.0, 1.0) * 256));
+    const int positive = zero_bytes + (256 - zero_bytes) / 2;
+    const float scale = 0.0371F + static_cast<float>(mix64(seed) % 1000) * 1e-5F;
+    return [=](int64_t begin, int64_t end, int8_t* trits, float* values, float* scales) {
+        if (scales != nullptr) *scales = scale;
+        int8_t table[256];
+        for (int i = 0; i < 256; ++i) {
+            table[i] = static_cast<int8_t>(i < zero_bytes ? 0 : i < positive ? 1 : -1);
+        }
+        for (int64_t n = begin; n < end; ++n) {
+            RandomStream random(seed ^ mix64(static_cast<uint64_t>(n)));
+            for (int64_t k = 0; k < shape.k; k += 8) {
+                const uint64_t bits = random.next();
+                const int64_t at = (n - begin) * shape.k + k;
+                for (int64_t i = 0; i < std::min<int64_t>(8, shape.k - k); ++i) {
+                    const int8_t trit = table[bits >> (8 * i) & 0xff];
+                    if (trits != nullptr) trits[at + i] = trit;
+                    if (values != nullptr) values[at + i] = static_cast<float>(trit) * scale;
+                }
+            }
+        }
+    };
+}
+
+}  // namespace tritbench

@@ -1,0 +1,181 @@
+#include "harness/verify/gate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "harness/verify/random_data.h"
+#include "kernels/api/registry.h"
+
+namespace tritbench {
+
+namespace {
+
+// Distinct values >= 1, ascending.
+std::vector<int64_t> distinct(std::vector<int64_t> values) {
+    std::sort(values.begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
+    values.erase(values.begin(), std::lower_bound(values.begin(), values.end(), 1));
+    return values;
+}
+
+std::vector<int64_t> columns(const tb_kernel& kernel, GateDepth depth) {
+    std::vector<int64_t> k = {1,   2,   3,   5,   16,  17,  31,  32,  33,  63,   64,   65,
+                              96,  127, 128, 129, 160, 192, 224, 255, 256, 257,  288,  320,
+                              384, 416, 448, 511, 512, 513, 544, 672, 960, 1056, 1088, 2080};
+    if (depth == GateDepth::Full) {
+        k.insert(k.end(), {48,   80,   97,   130,  200,  300,  640,  768,  1000, 1024, 1111, 1536,
+                           2560, 2592, 2624, 3200, 4095, 4096, 4128, 4160, 6912, 8640, 14336});
+    }
+    const int64_t unit = std::max<int64_t>(1, kernel.k_multiple);
+    for (int64_t& value : k) value = (value + unit - 1) / unit * unit;
+    return distinct(k);
+}
+
+std::vector<int64_t> rows(const tb_kernel& kernel) {
+    const int64_t step = std::max<int64_t>(1, kernel.row_step);
+    return distinct({1, 2, 3, 5, step - 1, step, step + 1, 2 * step + 1, 37});
+}
+
+GateCase make_case(int64_t n, int64_t k, int64_t m, WeightPattern weights, uint64_t index) {
+    return {{n, k},
+            m,
+            weights,
+            index,
+            index % 2 == 0 ? GuardedBuffer::Place::AtEnd : GuardedBuffer::Place::AtStart,
+            index % 3 == 0};
+}
+
+// Same-sign sums at sizes where a 16-bit accumulator has wrapped long ago.
+void add_adversarial(const tb_kernel& kernel, GateDepth depth, std::vector<GateCase>& cases) {
+    const int64_t unit = std::max<int64_t>(1, kernel.k_multiple);
+    std::vector<int64_t> sizes = {4096, 6912, 8640, 16384 + 32};
+    if (depth == GateDepth::Full) sizes.insert(sizes.end(), {2560, 14336, 45568, 1 << 17});
+    for (int64_t k : sizes) {
+        k = k / unit * unit;
+        if (k > kernel.max_k) continue;
+        for (const WeightPattern pattern :
+             {WeightPattern::AllPlus, WeightPattern::AllMinus, WeightPattern::AllZero}) {
+            for (uint64_t token = 0; token < 4; ++token) {  // +127, -127, -128 come with the seed
+                cases.push_back(make_case(5, k, 1, pattern, cases.size() * 6 + token));
+                cases.back().float_input = false;
+            }
+            cases.push_back(make_case(5, k, 6, pattern, cases.size()));
+            cases.back().float_input = false;
+        }
+    }
+}
+
+// The product split over two threads equals the product of one, on a shape with a ragged split.
+std::string threaded(const tb_kernel& kernel, const tb_tile& tile) {
+    const int64_t unit = std::max<int64_t>(1, kernel.k_multiple);
+    const tb_shape shape{131, (608 + unit - 1) / unit * unit};
+    if (kernel.accepts(&shape, &tile).code != TB_OK) return "";
+    const RowProvider weights = random_ternary_rows(shape, 11);
+    for (const int threads : {1, 2}) {
+        ThreadPool pool(threads, {}, false);
+        for (const int64_t m : {int64_t{1}, int64_t{3}, int64_t{8}}) {
+            const TestActivations x = random_activations(m, shape.k, 12);
+            PackedWeights packed = pack_weights(pool, kernel, tile, shape, weights);
+            PreparedBatch prepared;
+            prepared.reserve(kernel, tile, shape, m);
+            prepared.prepare(pool, kernel, tile, shape, x.x.data(), m, shape.k);
+            ProductScratch scratch;
+            const CellProof proof(pool, kernel, tile, shape, weights, 13);
+            const ProofResult result = proof.check(pool, packed, prepared, x, scratch);
+            if (!result.ok()) return fmt::format("{} threads: {}", threads, result.reason);
+        }
+    }
+    return "";
+}
+
+}  // namespace
+
+std::vector<GateCase> gate_cases(const tb_kernel& kernel, const tb_tile& tile, GateDepth depth) {
+    std::vector<GateCase> cases;
+    const std::vector<int64_t> batches =
+        depth == GateDepth::Full ? std::vector<int64_t>{1, 2, 3, 4, 5, 7, 8, 9, 12, 31, 33}
+                                 : std::vector<int64_t>{1, 2, 4, 7};
+    for (const int64_t k : columns(kernel, depth)) {
+        for (const int64_t n : rows(kernel)) {
+            for (const int64_t m : batches) {
+                if (m < kernel.min_m || (kernel.max_m > 0 && m > kernel.max_m)) continue;
+                // The wide ones on few columns: the sum over K is what K tests.
+                if (n > 8 && m > 1 && k > 700 && depth == GateDepth::Quick) continue;
+                cases.push_back(make_case(n, k, m, WeightPattern::Mixed, cases.size()));
+            }
+        }
+    }
+    const auto wide = depth == GateDepth::Full
+                          ? std::vector<int64_t>{8, 9, 31, 33, 256, 257, 300, 513}
+                          : std::vector<int64_t>{8, 9, 31, 33};
+    for (const int64_t m : wide) {
+        for (const int64_t k : {int64_t{128}, int64_t{160}, int64_t{320}}) {
+            if (k % std::max<int64_t>(1, kernel.k_multiple) != 0) continue;
+            if (kernel.max_m > 0 && m > kernel.max_m) continue;
+            cases.push_back(make_case(70, k, m, WeightPattern::Mixed, cases.size()));
+        }
+    }
+    add_adversarial(kernel, depth, cases);
+    // A shape that a kernel may refuse is not a case; one that it must take is refused in the run.
+    std::erase_if(cases, [&](const GateCase& c) {
+        return c.shape.k % std::max<int64_t>(1, kernel.k_multiple) != 0;
+    });
+    (void)tile;
+    return cases;
+}
+
+ProofResult run_gate(const tb_kernel& kernel, const tb_tile& tile, GateDepth depth,
+                     const std::function<void(size_t, size_t)>& done) {
+    const std::vector<GateCase> cases = gate_cases(kernel, tile, depth);
+    for (size_t i = 0; i < cases.size(); ++i) {
+        const std::string wrong = run_gate_case(kernel, tile, cases[i]);
+        if (!wrong.empty()) return {Proof::No, fmt::format("{}: {}", describe(cases[i]), wrong)};
+        if (done) done(i + 1, cases.size());
+    }
+    const std::string wrong = threaded(kernel, tile);
+    if (!wrong.empty()) return {Proof::No, wrong};
+    return {kernel.exactness == TB_EXACT ? Proof::BitExact : Proof::Bounded, ""};
+}
+
+std::vector<tb_tile> all_tiles(const tb_kernel& kernel) {
+    std::vector<tb_tile> tiles{default_tile(kernel)};
+    const tb_tile standard = tiles.front();
+    std::vector<tb_tile> product{standard};
+    for (int32_t i = 0; i < kernel.tile_param_count; ++i) {
+        std::vector<tb_tile> longer;
+        for (const tb_tile& tile : product) {
+            for (int32_t v = 0; v < kernel.tile_params[i].value_count; ++v) {
+                longer.push_back(tile);
+                longer.back().value[i] = kernel.tile_params[i].values[v];
+            }
+        }
+        product = std::move(longer);
+    }
+    const tb_shape common{512, 512 * std::max<int64_t>(1, kernel.k_multiple)};
+    for (const tb_tile& tile : product) {
+        const bool is_default =
+            std::equal(std::begin(tile.value), std::end(tile.value), standard.value);
+        if (!is_default && kernel.accepts(&common, &tile).code == TB_OK) tiles.push_back(tile);
+    }
+    return tiles;
+}
+
+ProofResult quick_gate(const tb_kernel& kernel, const tb_tile& tile) {
+    return run_gate(kernel, tile, GateDepth::Quick);
+}
+
+ProofResult full_gate(const tb_kernel& kernel) {
+    ProofResult result;
+    for (const tb_tile& tile : all_tiles(kernel)) {
+        result = run_gate(kernel, tile, GateDepth::Full);
+        if (!result.ok()) {
+            result.reason = fmt::format("tile {}: {}", tile_name(kernel, tile), result.reason);
+            return result;
+        }
+    }
+    return result;
+}
+
+}  // namespace tritbench

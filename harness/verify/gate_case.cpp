@@ -1,0 +1,405 @@
+#include "harness/verify/gate_case.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "harness/verify/proof.h"
+#include "harness/verify/random_data.h"
+#include "kernels/reference/oracle.h"
+
+namespace tritbench {
+
+namespace {
+
+// A quiet NaN with a mark of its own: an output element that nobody wrote is found by its bits.
+constexpr uint32_t kPoison = 0x7fc0dead;
+constexpr int64_t kExtraColumns = 3;  // y rows are this much longer than N: must stay untouched
+
+struct Data {
+    std::vector<int8_t> trits;  // ternary kernels: canonical weights
+    std::vector<float> values;  // others
+    float scale = 0;
+    TestActivations x;
+};
+
+int8_t patterned_trit(WeightPattern pattern, int64_t n, RandomStream& random) {
+    switch (pattern) {
+        case WeightPattern::AllPlus:
+            return 1;
+        case WeightPattern::AllMinus:
+            return -1;
+        case WeightPattern::AllZero:
+            return 0;
+        case WeightPattern::Mixed:
+            break;
+    }
+    // Rows 3, 4 and 5 of every eight are of one sign or zero; the others random.
+    switch (n % 8) {
+        case 3:
+            return 1;
+        case 4:
+            return -1;
+        case 5:
+            return 0;
+        default:
+            return static_cast<int8_t>(random.below(3) - 1);
+    }
+}
+
+// Tokens cycle through random, all +127, all -127, all -128, zero, non-negative (after ReLU^2).
+int8_t patterned_activation(int64_t token, RandomStream& random) {
+    const auto any = static_cast<int8_t>(random.below(256) - 128);
+    switch (token % 6) {
+        case 1:
+            return 127;
+        case 2:
+            return -127;
+        case 3:
+            return -128;
+        case 4:
+            return 0;
+        case 5:
+            return static_cast<int8_t>(any < 0 ? 0 : any);
+        default:
+            return any;
+    }
+}
+
+Data make_data(const tb_kernel& kernel, const GateCase& c) {
+    Data data;
+    RandomStream random(c.seed);
+    const auto weights = static_cast<size_t>(c.shape.n * c.shape.k);
+    data.scale = 0.001F + static_cast<float>(random.below(1000)) * 1e-4F;
+    data.trits.resize(weights);
+    for (size_t i = 0; i < weights; ++i) {
+        data.trits[i] = patterned_trit(c.weights, static_cast<int64_t>(i) / c.shape.k, random);
+    }
+    if (kernel.weight_kind != TB_WEIGHT_TERNARY) {
+        data.values.resize(weights);
+        for (size_t i = 0; i < weights; ++i) {
+            // Ternary weights as a float baseline holds them, or any value.
+            data.values[i] = c.seed % 2 == 0 ? static_cast<float>(data.trits[i]) * data.scale
+                                             : random.uniform() * 2;
+        }
+    }
+    // Batches of one cycle through the patterns with the seed.
+    const int64_t first = c.m == 1 ? static_cast<int64_t>(c.seed % 6) : 0;
+    const auto count = static_cast<size_t>(c.m * c.shape.k);
+    if (c.float_input) {
+        std::vector<float> x(count);
+        for (int64_t m = 0; m < c.m; ++m) {
+            for (int64_t k = 0; k < c.shape.k; ++k) {
+                const float pattern = patterned_activation(first + m, random);
+                x[static_cast<size_t>(m * c.shape.k + k)] =
+                    (first + m) % 6 == 0 ? random.uniform() * 3 : pattern / 64;
+            }
+        }
+        data.x = quantised(std::move(x), c.m, c.shape.k);
+        return data;
+    }
+    data.x = {c.m, c.shape.k, std::vector<float>(count), std::vector<int8_t>(count),
+              std::vector<float>(static_cast<size_t>(c.m))};
+    for (int64_t m = 0; m < c.m; ++m) {
+        const float scale = 0.01F + static_cast<float>(random.below(100)) * 1e-3F;
+        data.x.q_scale[static_cast<size_t>(m)] = scale;
+        for (int64_t k = 0; k < c.shape.k; ++k) {
+            const auto at = static_cast<size_t>(m * c.shape.k + k);
+            data.x.q[at] = patterned_activation(first + m, random);
+            data.x.x[at] = static_cast<float>(data.x.q[at]) * scale;
+        }
+    }
+    return data;
+}
+
+// One run of a case: buffers, and the checks in order. Each check returns what went wrong.
+class GateRun {
+  public:
+    GateRun(const tb_kernel& kernel, const tb_tile& tile, const GateCase& c)
+        : kernel_(kernel),
+          tile_(tile),
+          case_(c),
+          data_(make_data(kernel, c)),
+          packed_(kernel.packed_size(&c.shape, &tile) + static_cast<size_t>(kernel.packed_overread),
+                  static_cast<size_t>(kernel.packed_align), c.place, 0xcd),
+          prepared_(kernel.prepared_size(&c.shape, &tile, c.m) +
+                        static_cast<size_t>(kernel.prepared_overread),
+                    static_cast<size_t>(kernel.prepared_align), c.place, 0xcd),
+          scratch_(kernel.scratch_size(&c.shape, &tile, c.m), 64, c.place, 0xcd),
+          y_(static_cast<size_t>(c.m * ldy()) * 4, 4, c.place, 0) {}
+
+    std::string run() {
+        std::string wrong = check_pack();
+        if (wrong.empty()) wrong = prepare();
+        if (wrong.empty() && kernel_.exactness == TB_EXACT) wrong = check_accumulate();
+        if (wrong.empty()) wrong = check_product(kernel_.gemm, "gemm", 0, case_.shape.n);
+        if (wrong.empty() && case_.m == 1) {
+            wrong = check_product(kernel_.gemv, "gemv", 0, case_.shape.n);
+        }
+        if (wrong.empty()) wrong = check_row_splits();
+        return wrong;
+    }
+
+  private:
+    int64_t ldy() const { return case_.shape.n + kExtraColumns; }
+
+    std::string failed(const char* operation, const tb_status& status) const {
+        return fmt::format("{} refused: {}", operation,
+                           status.reason != nullptr ? status.reason : "no reason given");
+    }
+
+    // Packs in two ranges, last first, then unpacks; and once more whole into other garbage: the
+    // bytes must not depend on either.
+    std::string check_pack() {
+        const tb_shape& shape = case_.shape;
+        const int64_t step = kernel_.pack_row_step(&shape, &tile_);
+        if (step < 1) return fmt::format("pack_row_step is {}", step);
+        const int64_t middle = shape.n / 2 / step * step;
+        const bool ternary = kernel_.weight_kind == TB_WEIGHT_TERNARY;
+        const auto pack = [&](int64_t begin, int64_t end, void* into) {
+            const tb_weights w{ternary ? data_.trits.data() + begin * shape.k : nullptr,
+                               ternary ? nullptr : data_.values.data() + begin * shape.k, shape.k,
+                               &data_.scale};
+            return kernel_.pack(&shape, &tile_, &w, begin, end, into);
+        };
+        for (const auto& [begin, end] :
+             {std::pair{middle, shape.n}, std::pair{int64_t{0}, middle}}) {
+            if (begin == end) continue;
+            const tb_status status = pack(begin, end, packed_.as<void>());
+            if (status.code != TB_OK) return failed("pack", status);
+        }
+        const size_t bytes = kernel_.packed_size(&shape, &tile_);
+        std::vector<uint8_t> whole(bytes + 64, 0x32);
+        auto* aligned = whole.data() + (64 - reinterpret_cast<uintptr_t>(whole.data()) % 64) % 64;
+        const tb_status status = pack(0, shape.n, aligned);
+        if (status.code != TB_OK) return failed("pack", status);
+        if (std::memcmp(aligned, packed_.as<void>(), bytes) != 0) {
+            return "packed bytes depend on the row split, or some are never written";
+        }
+        return ternary ? check_unpacked_trits() : check_unpacked_values();
+    }
+
+    std::string check_unpacked_trits() {
+        const tb_shape& shape = case_.shape;
+        std::vector<int8_t> trits(data_.trits.size(), 77);
+        float scale = -1;
+        const tb_weights_out out{trits.data(), nullptr, shape.k, &scale};
+        const tb_status status =
+            kernel_.unpack(&shape, &tile_, packed_.as<void>(), 0, shape.n, &out);
+        if (status.code != TB_OK) return failed("unpack", status);
+        for (size_t i = 0; i < trits.size(); ++i) {
+            if (trits[i] == data_.trits[i]) continue;
+            const auto at = static_cast<int64_t>(i);
+            return fmt::format("unpack: weight [{}, {}] is {}, packed was {}", at / shape.k,
+                               at % shape.k, trits[i], data_.trits[i]);
+        }
+        if (scale != data_.scale)
+            return fmt::format("unpack: scale {}, packed was {}", scale, data_.scale);
+        return "";
+    }
+
+    std::string check_unpacked_values() {
+        const tb_shape& shape = case_.shape;
+        stored_.assign(data_.values.size(), 77);
+        const tb_weights_out out{nullptr, stored_.data(), shape.k, nullptr};
+        const tb_status status =
+            kernel_.unpack(&shape, &tile_, packed_.as<void>(), 0, shape.n, &out);
+        if (status.code != TB_OK) return failed("unpack", status);
+        for (int64_t n = 0; n < shape.n; ++n) {
+            for (int64_t k = 0; k < shape.k; ++k) {
+                const auto i = static_cast<size_t>(n * shape.k + k);
+                const float slack =
+                    static_cast<float>(kernel_.bound) * std::fabs(data_.values[i]) + 1e-7F;
+                if (std::fabs(stored_[i] - data_.values[i]) <= slack) continue;
+                return fmt::format("unpack: weight [{}, {}] is {}, packed was {}", n, k, stored_[i],
+                                   data_.values[i]);
+            }
+        }
+        return "";
+    }
+
+    // Prepares in pieces of columns and tokens, in reverse order.
+    std::string prepare() {
+        const tb_shape& shape = case_.shape;
+        std::vector<float> absmax(static_cast<size_t>(case_.m), 0);
+        for (int64_t m = 0; m < case_.m; ++m) {
+            for (int64_t k = 0; k < shape.k; k += 100) {
+                const float part = kernel_.row_absmax(data_.x.x.data() + m * shape.k + k,
+                                                      std::min<int64_t>(100, shape.k - k));
+                absmax[static_cast<size_t>(m)] = std::max(absmax[static_cast<size_t>(m)], part);
+            }
+        }
+        tb_activations act{};
+        act.m = case_.m;
+        act.ld = shape.k;
+        if (case_.float_input) {
+            act.x = data_.x.x.data();
+            act.absmax = absmax.data();
+        } else {
+            act.q = data_.x.q.data();
+            act.q_scale = data_.x.q_scale.data();
+        }
+        const int64_t step = kernel_.prepare_k_step;
+        for (int64_t k = (shape.k - 1) / step * step; k >= 0; k -= step) {
+            for (int64_t m = case_.m - 1; m >= 0; --m) {
+                const tb_status status =
+                    kernel_.prepare(&shape, &tile_, &act, m, m + 1, k, std::min(k + step, shape.k),
+                                    prepared_.as<void>());
+                if (status.code != TB_OK) return failed("prepare", status);
+            }
+        }
+        return "";
+    }
+
+    tb_product product(int64_t begin, int64_t end) {
+        tb_product p{};
+        p.shape = case_.shape;
+        p.tile = &tile_;
+        p.packed = packed_.as<void>();
+        p.prepared = prepared_.as<void>();
+        p.m = case_.m;
+        p.n_begin = begin;
+        p.n_end = end;
+        p.ldy = ldy();
+        p.scratch = scratch_.size() > 0 ? scratch_.as<void>() : nullptr;
+        return p;
+    }
+
+    void poison() { std::fill_n(y_.as<uint32_t>(), y_.size() / 4, kPoison); }
+
+    // Every element outside the rows asked for must still be poison.
+    std::string check_untouched(const char* operation, int64_t begin, int64_t end) const {
+        for (int64_t m = 0; m < case_.m; ++m) {
+            for (int64_t n = 0; n < ldy(); ++n) {
+                if (n >= begin && n < end) continue;
+                if (y_.as<uint32_t>()[m * ldy() + n] != kPoison) {
+                    return fmt::format("{} of rows [{}, {}) wrote row {}, token {}", operation,
+                                       begin, end, n, m);
+                }
+            }
+        }
+        return "";
+    }
+
+    int32_t oracle_sum(int64_t m, int64_t n) const {
+        return reference::dot(data_.trits.data() + n * case_.shape.k,
+                              data_.x.q.data() + m * case_.shape.k, case_.shape.k);
+    }
+
+    std::string check_accumulate() {
+        poison();
+        tb_product p = product(0, case_.shape.n);
+        p.acc = y_.as<int32_t>();
+        kernel_.accumulate(&p);
+        sums_.resize(static_cast<size_t>(case_.m * case_.shape.n));
+        for (int64_t m = 0; m < case_.m; ++m) {
+            for (int64_t n = 0; n < case_.shape.n; ++n) {
+                const int32_t expected = oracle_sum(m, n);
+                const int32_t found = p.acc[m * ldy() + n];
+                sums_[static_cast<size_t>(m * case_.shape.n + n)] = expected;
+                if (found == expected) continue;
+                return fmt::format("accumulate: row {}, token {} is {}, expected {}", n, m, found,
+                                   expected);
+            }
+        }
+        return check_untouched("accumulate", 0, case_.shape.n);
+    }
+
+    std::string check_product(void (*operation)(const tb_product*), const char* name, int64_t begin,
+                              int64_t end) {
+        poison();
+        tb_product p = product(begin, end);
+        p.y = y_.as<float>();
+        operation(&p);
+        for (int64_t m = 0; m < case_.m; ++m) {
+            for (int64_t n = begin; n < end; ++n) {
+                const std::string wrong = check_value(m, n, p.y[m * ldy() + n]);
+                if (!wrong.empty()) {
+                    return fmt::format("{} of rows [{}, {}): row {}, token {} is {}", name, begin,
+                                       end, n, m, wrong);
+                }
+            }
+        }
+        return check_untouched(name, begin, end);
+    }
+
+    std::string check_value(int64_t m, int64_t n, float found) const {
+        const int64_t k = case_.shape.k;
+        if (kernel_.exactness == TB_EXACT) {
+            const float expected =
+                reference::exact_output(sums_[static_cast<size_t>(m * case_.shape.n + n)],
+                                        data_.x.q_scale[static_cast<size_t>(m)], data_.scale);
+            if (std::memcmp(&found, &expected, sizeof found) == 0) return "";
+            return fmt::format("{:a}, expected {:a}", found, expected);
+        }
+        const float* x = data_.x.x.data() + m * k;
+        if (kernel_.weight_kind == TB_WEIGHT_FLOAT && kernel_.activation_kind == TB_ACT_FLOAT) {
+            const float expected = reference::dot_16_lanes(stored_.data() + n * k, x, k);
+            if (found == expected) return "";
+            return fmt::format("{:a}, expected {:a} (16 lanes and their tree)", found, expected);
+        }
+        const auto exact = reference::dot_double(data_.values.data() + n * k, x, k);
+        if (std::fabs(static_cast<double>(found) - exact.value) <=
+            kernel_.bound * exact.magnitude) {
+            return "";
+        }
+        return fmt::format("{}, expected {} within {} of {}", found, exact.value, kernel_.bound,
+                           exact.magnitude);
+    }
+
+    // Ranges that begin and end off the row step, and an empty one.
+    std::string check_row_splits() {
+        const int64_t n = case_.shape.n;
+        RandomStream random(case_.seed + 1);
+        const int64_t cut = random.below(n + 1);
+        const auto ranges = {std::pair{int64_t{0}, cut}, std::pair{cut, n}, std::pair{cut, cut},
+                             std::pair{n - 1, n}};
+        for (const auto& [begin, end] : ranges) {
+            const bool gemv = case_.m == 1;
+            const std::string wrong = check_product(gemv ? kernel_.gemv : kernel_.gemm,
+                                                    gemv ? "gemv" : "gemm", begin, end);
+            if (!wrong.empty()) return wrong;
+        }
+        return "";
+    }
+
+    const tb_kernel& kernel_;
+    const tb_tile& tile_;
+    const GateCase& case_;
+    Data data_;
+    GuardedBuffer packed_, prepared_, scratch_, y_;
+    std::vector<float> stored_;  // float kernels: weights as unpacked
+    std::vector<int32_t> sums_;  // exact kernels: the oracle's
+};
+
+const char* pattern_name(WeightPattern pattern) {
+    switch (pattern) {
+        case WeightPattern::Mixed:
+            return "mixed weights";
+        case WeightPattern::AllPlus:
+            return "all weights +1";
+        case WeightPattern::AllMinus:
+            return "all weights -1";
+        case WeightPattern::AllZero:
+            return "all weights 0";
+    }
+    return "";
+}
+
+}  // namespace
+
+std::string describe(const GateCase& c) {
+    return fmt::format("N={} K={} M={}, {}, {} activations, seed {}", c.shape.n, c.shape.k, c.m,
+                       pattern_name(c.weights), c.float_input ? "float" : "int8", c.seed);
+}
+
+std::string run_gate_case(const tb_kernel& kernel, const tb_tile& tile, const GateCase& c) {
+    const tb_status status = kernel.accepts(&c.shape, &tile);
+    if (status.code != TB_OK) return fmt::format("accepts refused: {}", status.reason);
+    return GateRun(kernel, tile, c).run();
+}
+
+}  // namespace tritbench

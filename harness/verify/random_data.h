@@ -1,0 +1,34 @@
+// Seeded random numbers that are the same on every machine.
+#pragma once
+
+#include <cstdint>
+
+namespace tritbench {
+
+// splitmix64 (Steele, Lea, Flood 2014): one multiply-xorshift chain, good enough for test data.
+inline uint64_t mix64(uint64_t z) {
+    z += 0x9e3779b97f4a7c15U;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+    return z ^ (z >> 31);
+}
+
+class RandomStream {
+  public:
+    explicit RandomStream(uint64_t seed) : state_(mix64(seed)) {}
+    uint64_t next() { return mix64(state_++); }
+    // [0, bound)
+    int64_t below(int64_t bound) {
+        return static_cast<int64_t>(next() % static_cast<uint64_t>(bound));
+    }
+    // [-1, 1), 24 bits
+    float uniform() {
+        return static_cast<float>(static_cast<int64_t>(next() >> 40) - (int64_t{1} << 23)) /
+               static_cast<float>(int64_t{1} << 23);
+    }
+
+  private:
+    uint64_t state_;
+};
+
+}  // namespace tritbench

@@ -1,0 +1,40 @@
+/* The last step of every exact kernel with one scale per tensor: from the sum of unsigned codes to
+ * the result. Codes are trits + 1, so  sum_k trit*q = sum_k code*q - sum_k q.  Static: an ISA file
+ * compiles its own copy. */
+#ifndef TRITBENCH_KERNELS_DOT_EPILOGUE_H
+#define TRITBENCH_KERNELS_DOT_EPILOGUE_H
+
+#include "kernels/api/kernel.h"
+#include "kernels/api/prepared_int8.h"
+
+namespace {
+
+// Where the results of one call go: float y, or raw int32 sums when acc is not null.
+struct Sink {
+    float* y;
+    int32_t* acc;
+    int64_t ld;
+};
+
+// What the epilogue needs of one token.
+struct Token {
+    int32_t sum;  // of q over the row
+    float scale;  // dx * sw
+};
+
+inline Token token_of(const tb_int8_batch& x, int64_t m, float weight_scale) {
+    return {tb_int8_row_sum(&x, m), x.scale[m] * weight_scale};
+}
+
+inline void put(const Sink& out, int64_t m, int64_t n, int32_t code_sum, const Token& token) {
+    const int32_t sum = code_sum - token.sum;
+    if (out.acc != nullptr) {
+        out.acc[m * out.ld + n] = sum;
+    } else {
+        out.y[m * out.ld + n] = static_cast<float>(sum) * token.scale;
+    }
+}
+
+}  // namespace
+
+#endif

@@ -1,0 +1,42 @@
+/* The loops of `f16` around a register tile. Every output is 16 lanes (lane = k % 16) of fused
+ * multiply-adds in order of k, then the tree 16 -> 8 -> 4 -> 2 -> 1, whatever tile computes it: the
+ * bits do not depend on ISA, batch or split.
+ *
+ *   Tile: template <int R, int T> static void run(const uint16_t* w, int64_t ldw, const float* x,
+ *                                                 int64_t ldx, int64_t k, float out[R][T]);
+ * Static: see dot/epilogue.h. */
+#ifndef TRITBENCH_KERNELS_F16_ROWS_H
+#define TRITBENCH_KERNELS_F16_ROWS_H
+
+#include "kernels/f16/layout.h"
+
+namespace {
+
+template <class Tile, int R, int T>
+inline void tile_and_store(const tb_product* p, int64_t m, int64_t n) {
+    const int64_t k = p->shape.k, ldx = tb_float_stride(k);
+    float sums[R][T];
+    Tile::template run<R, T>(static_cast<const uint16_t*>(p->packed) + n * k, k,
+                             static_cast<const float*>(p->prepared) + m * ldx, ldx, k, sums);
+    for (int t = 0; t < T; ++t) {
+        for (int r = 0; r < R; ++r) p->y[(m + t) * p->ldy + n + r] = sums[r][t];
+    }
+}
+
+// R rows against every token, T tokens at a time; then what is left of rows and tokens singly.
+template <class Tile, int R, int T>
+void product_rows(const tb_product* p) {
+    int64_t n = p->n_begin;
+    for (; n + R <= p->n_end; n += R) {
+        int64_t m = 0;
+        for (; m + T <= p->m; m += T) tile_and_store<Tile, R, T>(p, m, n);
+        for (; m < p->m; ++m) tile_and_store<Tile, R, 1>(p, m, n);
+    }
+    for (; n < p->n_end; ++n) {
+        for (int64_t m = 0; m < p->m; ++m) tile_and_store<Tile, 1, 1>(p, m, n);
+    }
+}
+
+}  // namespace
+
+#endif
