@@ -41,8 +41,9 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::string nearest_ids(std::string_view glob) {
     std::vector<const tb_kernel*> kernels(all_kernels().begin(), all_kernels().end());
-    std::stable_sort(kernels.begin(), kernels.end(), [&](const tb_kernel* a, const tb_kernel* b) {
-        return edit_distance(glob, a->id) < edit_distance(glob, b->id);
+    std::sort(kernels.begin(), kernels.end(), [&](const tb_kernel* a, const tb_kernel* b) {
+        return std::pair(edit_distance(glob, a->id), std::string_view(a->id)) <
+               std::pair(edit_distance(glob, b->id), std::string_view(b->id));
     });
     std::string names;
     for (size_t i = 0; i < std::min<size_t>(3, kernels.size()); ++i) {

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/dot/unroll.h"
+
 namespace {
 
 inline __m256i load32(const void* p) {
@@ -33,34 +35,45 @@ struct Avx2Tile {
                       int32_t out[R][T]) {
         const __m256i ones = _mm256_set1_epi16(1);
         __m256i wide[R][T];
+        TB_UNROLL
         for (int r = 0; r < R; ++r) {
+            TB_UNROLL
             for (int t = 0; t < T; ++t) wide[r][t] = _mm256_setzero_si256();
         }
         for (int64_t begin = 0; begin < k; begin += 63 * 32) {
             const int64_t end = begin + 63 * 32 < k ? begin + 63 * 32 : k;
             __m256i narrow[R][T];
+            TB_UNROLL
             for (int r = 0; r < R; ++r) {
+                TB_UNROLL
                 for (int t = 0; t < T; ++t) narrow[r][t] = _mm256_setzero_si256();
             }
             for (int64_t i = begin; i < end; i += 32) {
                 __m256i xs[T];
+                TB_UNROLL
                 for (int t = 0; t < T; ++t) xs[t] = load32(x + t * ldx + i);
+                TB_UNROLL
                 for (int r = 0; r < R; ++r) {
                     const __m256i codes = Load::codes(c + r * ldc + i, k - i);
+                    TB_UNROLL
                     for (int t = 0; t < T; ++t) {
                         narrow[r][t] =
                             _mm256_add_epi16(narrow[r][t], _mm256_maddubs_epi16(codes, xs[t]));
                     }
                 }
             }
+            TB_UNROLL
             for (int r = 0; r < R; ++r) {
+                TB_UNROLL
                 for (int t = 0; t < T; ++t) {
                     wide[r][t] =
                         _mm256_add_epi32(wide[r][t], _mm256_madd_epi16(narrow[r][t], ones));
                 }
             }
         }
+        TB_UNROLL
         for (int r = 0; r < R; ++r) {
+            TB_UNROLL
             for (int t = 0; t < T; ++t) out[r][t] = sum_lanes(wide[r][t]);
         }
     }
@@ -69,7 +82,9 @@ struct Avx2Tile {
     static void run(const uint8_t* c, int64_t ldc, const int8_t* x, int64_t ldx, int64_t k,
                     int32_t out[R][T]) {
         if constexpr (R == 4 && T == 4) {
+            TB_UNROLL
             for (int r = 0; r < 4; r += 2) {
+                TB_UNROLL
                 for (int t = 0; t < 4; t += 2) {
                     int32_t part[2][2];
                     small<2, 2>(c + r * ldc, ldc, x + t * ldx, ldx, k, part);

@@ -6,6 +6,7 @@
 // stream is prefetched 2 KB ahead.
 #include <immintrin.h>
 
+#include "kernels/dot/unroll.h"
 #include "kernels/f16/rows.h"
 
 namespace {
@@ -26,9 +27,11 @@ struct Tile {
     template <int R, int T>
     static inline void step(const uint16_t* const w[R], const float* x, int64_t ldx,
                             __m256 low[R][T], __m256 high[R][T]) {
+        TB_UNROLL
         for (int t = 0; t < T; ++t) {
             const __m256 x0 = _mm256_loadu_ps(x + t * ldx);
             const __m256 x1 = _mm256_loadu_ps(x + t * ldx + 8);
+            TB_UNROLL
             for (int r = 0; r < R; ++r) {
                 low[r][t] = _mm256_fmadd_ps(half8(w[r]), x0, low[r][t]);
                 high[r][t] = _mm256_fmadd_ps(half8(w[r] + 8), x1, high[r][t]);
@@ -40,27 +43,34 @@ struct Tile {
     static void run(const uint16_t* w, int64_t ldw, const float* x, int64_t ldx, int64_t k,
                     float out[R][T]) {
         __m256 low[R][T], high[R][T];
+        TB_UNROLL
         for (int r = 0; r < R; ++r) {
+            TB_UNROLL
             for (int t = 0; t < T; ++t) low[r][t] = high[r][t] = _mm256_setzero_ps();
         }
         const uint16_t* rows[R];
         int64_t i = 0;
         for (; i + 16 <= k; i += 16) {
+            TB_UNROLL
             for (int r = 0; r < R; ++r) {
                 rows[r] = w + r * ldw + i;
-                _mm_prefetch(reinterpret_cast<const char*>(rows[r] + 1024), _MM_HINT_T0);
+                if (T == 1)
+                    _mm_prefetch(reinterpret_cast<const char*>(rows[r] + 1024), _MM_HINT_T0);
             }
             step<R, T>(rows, x + i, ldx, low, high);
         }
         if (i < k) {  // the last columns, from a copy padded with zeros
             uint16_t tails[R][16] = {};
+            TB_UNROLL
             for (int r = 0; r < R; ++r) {
                 memcpy(tails[r], w + r * ldw + i, static_cast<size_t>(k - i) * 2);
                 rows[r] = tails[r];
             }
             step<R, T>(rows, x + i, ldx, low, high);
         }
+        TB_UNROLL
         for (int r = 0; r < R; ++r) {
+            TB_UNROLL
             for (int t = 0; t < T; ++t) out[r][t] = tree(low[r][t], high[r][t]);
         }
     }

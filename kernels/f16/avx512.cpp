@@ -7,6 +7,7 @@
 // ahead.
 #include <immintrin.h>
 
+#include "kernels/dot/unroll.h"
 #include "kernels/f16/rows.h"
 
 namespace {
@@ -24,31 +25,40 @@ struct Tile {
     static void run(const uint16_t* w, int64_t ldw, const float* x, int64_t ldx, int64_t k,
                     float out[R][T]) {
         __m512 acc[R][T];
+        TB_UNROLL
         for (int r = 0; r < R; ++r) {
+            TB_UNROLL
             for (int t = 0; t < T; ++t) acc[r][t] = _mm512_setzero_ps();
         }
         int64_t i = 0;
         for (; i + 16 <= k; i += 16) {
             __m512 xs[T];
+            TB_UNROLL
             for (int t = 0; t < T; ++t) xs[t] = _mm512_loadu_ps(x + t * ldx + i);
+            TB_UNROLL
             for (int r = 0; r < R; ++r) {
                 const uint16_t* row = w + r * ldw + i;
-                _mm_prefetch(reinterpret_cast<const char*>(row + 1024), _MM_HINT_T0);
+                if (T == 1) _mm_prefetch(reinterpret_cast<const char*>(row + 1024), _MM_HINT_T0);
                 const __m512 wr =
                     _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)));
+                TB_UNROLL
                 for (int t = 0; t < T; ++t) acc[r][t] = _mm512_fmadd_ps(wr, xs[t], acc[r][t]);
             }
         }
         if (i < k) {  // the last columns, under a mask: nothing past the packed bytes is read
             const auto mask = static_cast<__mmask16>((1U << (k - i)) - 1);
+            TB_UNROLL
             for (int r = 0; r < R; ++r) {
                 const __m512 wr = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, w + r * ldw + i));
+                TB_UNROLL
                 for (int t = 0; t < T; ++t) {
                     acc[r][t] = _mm512_fmadd_ps(wr, _mm512_loadu_ps(x + t * ldx + i), acc[r][t]);
                 }
             }
         }
+        TB_UNROLL
         for (int r = 0; r < R; ++r) {
+            TB_UNROLL
             for (int t = 0; t < T; ++t) out[r][t] = tree(acc[r][t]);
         }
     }

@@ -2,8 +2,9 @@
 //
 // GEMV, per 128 weights (32 bytes): 1 load, 3 shifts and 4 ands spread the codes, 4 vpmaddubsw
 // multiply them with 4 loads of activations, 4 adds: about 3 instructions per 32 weights beyond the
-// loads. Four rows at a time share the activations. Cold, it is bound by memory: each row's stream
-// is prefetched 2 KB ahead, so that arithmetic and memory overlap.
+// loads. Two rows at a time share the activations: four would not fit 16 registers. Cold, it is
+// bound by memory: each row's stream is prefetched 2 KB ahead, so that arithmetic and memory
+// overlap.
 //
 // Overflow: a vpmaddubsw pair is within 2 * 2 * 128 = 512 and a block adds four of them, so 15
 // blocks stay within 15 * 2048 = 30720 in int16 (activations of -128 included) before vpmaddwd
@@ -20,20 +21,25 @@ constexpr int64_t kSafeBlocks = 15;
 constexpr int64_t kPrefetchBytes = 2048;
 
 struct Core {
+    static constexpr int kRows = 2;
+
     template <int R>
     static void run(const uint8_t* p, int64_t ldp, const int8_t* x, int64_t blocks, int32_t* out) {
         const __m256i mask = _mm256_set1_epi8(3);
         const __m256i ones = _mm256_set1_epi16(1);
         __m256i wide[R];
+        TB_UNROLL
         for (int r = 0; r < R; ++r) wide[r] = _mm256_setzero_si256();
         for (int64_t begin = 0; begin < blocks; begin += kSafeBlocks) {
             const int64_t end = begin + kSafeBlocks < blocks ? begin + kSafeBlocks : blocks;
             __m256i narrow[R];
+            TB_UNROLL
             for (int r = 0; r < R; ++r) narrow[r] = _mm256_setzero_si256();
             for (int64_t b = begin; b < end; ++b) {
                 const int8_t* xb = x + b * kBlock;
                 const __m256i x0 = load32(xb), x1 = load32(xb + 32);
                 const __m256i x2 = load32(xb + 64), x3 = load32(xb + 96);
+                TB_UNROLL
                 for (int r = 0; r < R; ++r) {
                     const uint8_t* pr = p + r * ldp + b * kBlockBytes;
                     _mm_prefetch(reinterpret_cast<const char*>(pr + kPrefetchBytes), _MM_HINT_T0);
@@ -49,10 +55,12 @@ struct Core {
                     narrow[r] = _mm256_add_epi16(narrow[r], _mm256_add_epi16(a, c));
                 }
             }
+            TB_UNROLL
             for (int r = 0; r < R; ++r) {
                 wide[r] = _mm256_add_epi32(wide[r], _mm256_madd_epi16(narrow[r], ones));
             }
         }
+        TB_UNROLL
         for (int r = 0; r < R; ++r) out[r] = sum_lanes(wide[r]);
     }
 };

@@ -31,38 +31,48 @@ inline __m512i two_blocks(const int8_t* x, int f) {
 }
 
 struct Core {
+    static constexpr int kRows = 4;
+
     template <int R>
     static void run(const uint8_t* p, int64_t ldp, const int8_t* x, int64_t blocks, int32_t* out) {
         const __m512i mask[4] = {_mm512_set1_epi8(static_cast<char>(0xc0)), _mm512_set1_epi8(0x30),
                                  _mm512_set1_epi8(0x0c), _mm512_set1_epi8(0x03)};
         __m512i acc[R][4];
+        TB_UNROLL
         for (int r = 0; r < R; ++r) {
+            TB_UNROLL
             for (int f = 0; f < 4; ++f) acc[r][f] = _mm512_setzero_si512();
         }
         int64_t b = 0;
         for (; b + 2 <= blocks; b += 2) {
             __m512i xs[4];
+            TB_UNROLL
             for (int f = 0; f < 4; ++f) xs[f] = two_blocks(x + b * kBlock, f);
+            TB_UNROLL
             for (int r = 0; r < R; ++r) {
                 const uint8_t* pr = p + r * ldp + b * kBlockBytes;
                 _mm_prefetch(reinterpret_cast<const char*>(pr + kPrefetchBytes), _MM_HINT_T0);
                 const __m512i v = _mm512_loadu_si512(pr);
+                TB_UNROLL
                 for (int f = 0; f < 4; ++f) {
-                    acc[r][f] = _mm512_dpbusd_epi32(acc[r][f], _mm512_and_si512(v, mask[f]), xs[f]);
+                    dot4(acc[r][f], _mm512_and_si512(v, mask[f]), xs[f]);
                 }
             }
         }
         if (b < blocks) {  // an odd last block: half a register
+            TB_UNROLL
             for (int r = 0; r < R; ++r) {
                 const __m512i v = _mm512_zextsi256_si512(_mm256_loadu_si256(
                     reinterpret_cast<const __m256i*>(p + r * ldp + b * kBlockBytes)));
+                TB_UNROLL
                 for (int f = 0; f < 4; ++f) {
                     const __m512i xs = _mm512_zextsi256_si512(_mm256_loadu_si256(
                         reinterpret_cast<const __m256i*>(x + b * kBlock + 32 * f)));
-                    acc[r][f] = _mm512_dpbusd_epi32(acc[r][f], _mm512_and_si512(v, mask[f]), xs);
+                    dot4(acc[r][f], _mm512_and_si512(v, mask[f]), xs);
                 }
             }
         }
+        TB_UNROLL
         for (int r = 0; r < R; ++r) {
             const __m512i high =
                 _mm512_add_epi32(_mm512_srai_epi32(acc[r][0], 6), _mm512_srai_epi32(acc[r][1], 4));

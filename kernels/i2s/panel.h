@@ -52,8 +52,9 @@ void gemm_panels(const tb_product* p, int32_t* acc) {
     }
 }
 
-// GEMV: Core::run<R>(block pointer, bytes between rows, x, blocks, sums) on whole blocks. A row
-// that begins or ends inside a block is completed through a copy of x with zeros around it.
+// GEMV: Core::run<R>(block pointer, bytes between rows, x, blocks, sums) on whole blocks, kRows
+// rows at a time (as many as the registers of the ISA hold). A row that begins or ends inside a
+// block is completed through a copy of x with zeros around it.
 template <class Core>
 int32_t ragged_row(const tb_shape& s, const uint8_t* bytes, int64_t row, const int8_t* x) {
     int32_t total = 0;
@@ -87,11 +88,13 @@ void gemv_rows(const tb_product* p, int32_t* acc) {
     const Sink out{p->y, acc, p->ldy};
     int64_t n = p->n_begin;
     if (p->shape.k % kBlock == 0) {
+        constexpr int kRows = Core::kRows;
         const int64_t row_bytes = p->shape.k / 4;
-        for (; n + 4 <= p->n_end; n += 4) {
-            int32_t sums[4];
-            Core::template run<4>(bytes + n * row_bytes, row_bytes, x.q, p->shape.k / kBlock, sums);
-            for (int r = 0; r < 4; ++r) put(out, 0, n + r, sums[r], token);
+        for (; n + kRows <= p->n_end; n += kRows) {
+            int32_t sums[kRows];
+            Core::template run<kRows>(bytes + n * row_bytes, row_bytes, x.q, p->shape.k / kBlock,
+                                      sums);
+            for (int r = 0; r < kRows; ++r) put(out, 0, n + r, sums[r], token);
         }
     }
     for (; n < p->n_end; ++n) put(out, 0, n, ragged_row<Core>(p->shape, bytes, n, x.q), token);
