@@ -1,0 +1,51 @@
+// Streams a dummy model of any shape into a GGUF file as bitnet.cpp expects it: token_embd F16,
+// norms F32, linear layers I2_S (128/32 layout), architecture bitnet-b1.58.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "dummy_models/presets.h"
+#include "dummy_models/weights.h"
+#include "model/gguf.h"
+#include "model/thread_pool.h"
+
+namespace tritbench {
+
+struct DummyOptions {
+    ModelConfig config;
+    uint64_t seed = 1;
+    double zeros = 0.40;  // share of zero weights
+};
+
+// One tensor of a dummy model. `index` numbers its random weights; it follows from layer and role
+// alone, so a model with a separate head, or with more layers, has the same weights elsewhere.
+struct DummyTensor {
+    enum class Kind { Norm, Embedding, Ternary };
+    std::string name;
+    Kind kind = Kind::Norm;
+    uint64_t index = 0;
+    std::vector<int64_t> ne;  // ne[0] = K, ne[1] = N
+
+    GgmlType type() const;
+};
+
+// In file order.
+std::vector<DummyTensor> dummy_tensors(const ModelConfig& config);
+
+// Size of the file that generate_dummy would write.
+uint64_t dummy_file_bytes(const DummyOptions& options);
+
+// Told of the bytes written so far, on the calling thread; returns false to stop.
+using GenerateProgress = std::function<bool(uint64_t done, uint64_t total)>;
+
+// Writes the file; memory beyond the pool's: about 1 MiB per worker. The bytes depend on `options`
+// alone. Returns false, leaving no file, if `progress` asked to stop. Throws Error on an impossible
+// shape (check_shape), too small a disk or an I/O error, leaving no file.
+bool generate_dummy(const DummyOptions& options, const std::filesystem::path& path,
+                    ThreadPool& pool, const GenerateProgress& progress = {});
+
+}  // namespace tritbench

@@ -1,0 +1,162 @@
+#include "dummy_models/presets.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <numeric>
+#include <sstream>
+
+#include "kernels/api/error.h"
+#include "model/printable.h"
+
+namespace tritbench {
+namespace {
+
+std::string lower(std::string_view text) {
+    std::string out(text);
+    for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return out;
+}
+
+// Levenshtein distance.
+size_t distance(std::string_view a, std::string_view b) {
+    std::vector<size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), size_t{0});
+    for (size_t i = 1; i <= a.size(); ++i) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.size(); ++j) {
+            const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            diagonal = row[j];
+            row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+        }
+    }
+    return row[b.size()];
+}
+
+Preset parse_preset(const std::string& line, int number) {
+    std::istringstream in(line);
+    Preset preset;
+    ModelConfig& c = preset.config;
+    std::string head, rest;
+    in >> preset.name >> preset.alias >> c.hidden >> c.ffn >> c.layers >> c.heads >> c.kv_heads >>
+        c.vocab >> c.context >> c.rope_base >> head >> preset.source;
+    if (!in || (in >> rest) || (head != "tied" && head != "separate")) {
+        throw Error(fmt::format("presets.txt, line {}: '{}', expected 12 columns as in its heading",
+                                number, printable(line)));
+    }
+    if (preset.alias == "-") preset.alias.clear();
+    c.architecture = "bitnet-b1.58";
+    c.name = "dummy-" + (preset.alias.empty() ? preset.name : preset.alias);
+    c.tied_head = head == "tied";
+    if (c.heads > 0) c.head_dim = c.hidden / c.heads;
+    check_shape(c);
+    return preset;
+}
+
+void check_range(const char* what, int64_t value, int64_t most) {
+    if (value < 1 || value > most) {
+        throw Error(fmt::format("{} is {}, expected 1 to {}", what, value, most));
+    }
+}
+
+// Limits far above any model, so that products of them cannot overflow and a slip of the keyboard
+// does not ask for a petabyte of tensor names.
+constexpr int64_t kMostFeatures = int64_t{1} << 20;
+constexpr int64_t kMostLayers = 4096;
+constexpr int64_t kMostTokens = int64_t{1} << 26;
+
+}  // namespace
+
+std::vector<Preset> parse_presets(std::string_view text) {
+    std::vector<Preset> out;
+    std::istringstream in{std::string(text)};
+    std::string line;
+    for (int number = 1; std::getline(in, line); ++number) {
+        if (!line.empty() && line[0] != '#') out.push_back(parse_preset(line, number));
+    }
+    return out;
+}
+
+const std::vector<Preset>& presets() {
+    static const std::vector<Preset> all = parse_presets(presets_text());
+    return all;
+}
+
+const Preset& find_preset(std::string_view name) {
+    const std::string wanted = lower(name.substr(0, 64));
+    const Preset* nearest = nullptr;
+    size_t least = SIZE_MAX;
+    std::string names;
+    for (const Preset& preset : presets()) {
+        for (const std::string& candidate : {preset.name, preset.alias}) {
+            if (candidate.empty()) continue;
+            const size_t away = distance(wanted, lower(candidate));
+            if (away == 0) return preset;
+            if (away < least) {
+                least = away;
+                nearest = &preset;
+            }
+        }
+        names += (names.empty() ? "" : ", ") + (preset.alias.empty() ? preset.name : preset.alias);
+    }
+    throw Error(fmt::format("unknown preset '{}'; did you mean '{}'? There are: {}",
+                            printable(name),
+                            nearest->alias.empty() ? nearest->name : nearest->alias, names));
+}
+
+std::vector<LinearShape> linear_shapes(const ModelConfig& c) {
+    const int64_t kv = c.kv_heads * c.head_dim;
+    return {{"attn_q", c.hidden, c.hidden}, {"attn_k", kv, c.hidden},
+            {"attn_v", kv, c.hidden},       {"attn_output", c.hidden, c.hidden},
+            {"ffn_gate", c.ffn, c.hidden},  {"ffn_up", c.ffn, c.hidden},
+            {"ffn_down", c.hidden, c.ffn}};
+}
+
+ParameterCounts count_parameters(const ModelConfig& c) {
+    const auto u = [](int64_t value) { return static_cast<uint64_t>(value); };
+    ParameterCounts counts;
+    for (const LinearShape& s : linear_shapes(c)) counts.linear += u(c.layers) * u(s.n) * u(s.k);
+    counts.embedding = u(c.vocab) * u(c.hidden);
+    // attn_norm, attn_sub_norm, ffn_norm (hidden each) and ffn_sub_norm (ffn); output_norm.
+    counts.norms = u(c.layers) * (3 * u(c.hidden) + u(c.ffn)) + u(c.hidden);
+    return counts;
+}
+
+void check_shape(const ModelConfig& c) {
+    check_range("hidden (K of most linear layers)", c.hidden, kMostFeatures);
+    check_range("ffn (K of ffn_down)", c.ffn, kMostFeatures);
+    check_range("layers", c.layers, kMostLayers);
+    check_range("heads", c.heads, kMostFeatures);
+    check_range("kv-heads", c.kv_heads, kMostFeatures);
+    check_range("vocab", c.vocab, kMostTokens);
+    check_range("context", c.context, kMostTokens);
+    if (!(c.rope_base >= 1 && c.rope_base <= 1e12)) {
+        throw Error(fmt::format("rope-base is {}, expected 1 to 1e12", c.rope_base));
+    }
+    if (c.hidden % c.heads != 0) {
+        throw Error(fmt::format("heads is {}, which does not divide hidden {}", c.heads, c.hidden));
+    }
+    if (c.heads % c.kv_heads != 0) {
+        throw Error(
+            fmt::format("kv-heads is {}, which does not divide heads {}", c.kv_heads, c.heads));
+    }
+    if (c.head_dim != c.hidden / c.heads || c.head_dim % 2 != 0) {
+        throw Error(fmt::format("the head size hidden / heads = {} is odd, but RoPE rotates pairs",
+                                c.hidden / c.heads));
+    }
+    for (const LinearShape& s : linear_shapes(c)) {
+        if (s.n * s.k % 128 == 0) continue;
+        const int64_t step = 128 / std::gcd(s.n, int64_t{128});
+        const int64_t below = s.k / step * step;
+        const std::string fits =
+            below > 0 ? fmt::format("{} or {}", below, below + step) : std::to_string(below + step);
+        throw Error(
+            fmt::format("{} is {} x {} (N x K): N * K must be a multiple of 128 for i2_s; "
+                        "with this N, K = {} would do",
+                        s.role, s.n, s.k, fits));
+    }
+}
+
+}  // namespace tritbench

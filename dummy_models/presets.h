@@ -1,0 +1,51 @@
+// Model shapes by name, from dummy_models/presets.txt, and what follows from a shape.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/config.h"
+
+namespace tritbench {
+
+struct Preset {
+    std::string name;    // "125M", "BitNet-b1.58-2B-4T"
+    std::string alias;   // "2B-4T"; empty for none
+    std::string source;  // as in presets.txt
+    ModelConfig config;  // architecture bitnet-b1.58, name "dummy-<alias or name>"
+};
+
+// All presets, in the order of presets.txt.
+const std::vector<Preset>& presets();
+
+// By name or alias, in any case of letters. Throws Error suggesting the nearest name and listing
+// all of them.
+const Preset& find_preset(std::string_view name);
+
+// The linear layers of one decoder block, in file order.
+struct LinearShape {
+    const char* role;  // attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down
+    int64_t n;         // output features, rows of W
+    int64_t k;         // input features
+};
+std::vector<LinearShape> linear_shapes(const ModelConfig& config);
+
+struct ParameterCounts {
+    uint64_t linear = 0;     // ternary weights
+    uint64_t embedding = 0;  // counted once, also when the head is a matrix of its own
+    uint64_t norms = 0;
+    uint64_t total() const { return linear + embedding + norms; }
+};
+ParameterCounts count_parameters(const ModelConfig& config);
+
+// Throws Error (which number, what it is, what is allowed) unless a decoder of this shape exists
+// and its linear layers can be stored as I2_S.
+void check_shape(const ModelConfig& config);
+
+// The text of presets.txt, compiled in, and its parser (throws Error naming the line).
+const char* presets_text();
+std::vector<Preset> parse_presets(std::string_view text);
+
+}  // namespace tritbench

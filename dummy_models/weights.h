@@ -1,0 +1,46 @@
+// The canonical weights of dummy models: any weight of any tensor, directly from its position.
+//
+// Random bits come from a counter: word i of tensor t is splitmix64's finaliser applied to
+// key(seed, t) + (i + 1) * golden ratio. Only integers, exactly representable numbers and IEEE
+// square root and division are used, so every compiler, ISA and number of threads gives the same
+// bytes. Changing a value that these functions return means raising kDummyVersion.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/api/kernel.h"
+
+namespace tritbench {
+
+constexpr uint32_t kDummyVersion = 1;
+constexpr double kDummyMostZeros = 0.99;
+
+// The share of zeros is a multiple of 2/65536, so that +1 and -1 stay exactly as likely as each
+// other. Returns it in units of 1/65536. Throws Error unless 0 <= zeros <= kDummyMostZeros.
+uint32_t zero_threshold(double zeros);
+
+// Rows [row_begin, row_end) of the ternary tensor N x K = shape: -1, 0, +1, [rows][K] without gaps.
+void dummy_trits(uint64_t seed, uint64_t tensor_index, tb_shape shape, int64_t row_begin,
+                 int64_t row_end, double zeros, int8_t* out);
+
+// The scale of a ternary tensor: 1/sqrt(K * (1 - zeros)), so that features keep their size, rounded
+// to 8 bits, times a factor of 56/64 to 72/64 of the tensor's own, so that mixed-up scales show.
+float dummy_scale(uint64_t seed, uint64_t tensor_index, int64_t k, double zeros);
+
+// The same weights as I2_S codes in the 128/32 layout: bytes [byte_begin, byte_begin + out.size())
+// of the packed tensor, without its scale. Both must be multiples of 32.
+void dummy_i2s(uint64_t seed, uint64_t tensor_index, double zeros, uint64_t byte_begin,
+               std::span<std::byte> out);
+
+// Elements [begin, begin + out.size()) of a float16 matrix, as bits; begin even. Irwin-Hall: the
+// sum of four random bytes, centred, / 8192: nearly normal with standard deviation 0.018, every
+// value exact in float16.
+void dummy_f16(uint64_t seed, uint64_t tensor_index, uint64_t begin, std::span<uint16_t> out);
+
+// Elements [begin, begin + out.size()) of a norm: 48/64 to 80/64 in steps of 1/64. Not constant 1,
+// so that a norm that is left out or mixed up shows.
+void dummy_norm(uint64_t seed, uint64_t tensor_index, uint64_t begin, std::span<float> out);
+
+}  // namespace tritbench

@@ -1,0 +1,78 @@
+// What kernel cells and model cells share: options of a measurement, the marks and columns that
+// follow from samples, and the message that carries a row from the child to the parent.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "harness/cell.h"
+#include "harness/child.h"
+#include "harness/environment.h"
+#include "harness/roofline/ceilings.h"
+#include "harness/schema.h"
+#include "harness/verify/proof.h"
+#include "model/thread_pool.h"
+
+namespace tritbench {
+
+struct MeasureOptions {
+    uint64_t seed = 1;
+    double timeout_s = 0;  // limit of one step (a proof, a repetition); 0: from its predicted time
+};
+
+// Cells that are measured together, as positions in the list of all cells.
+using Members = std::vector<size_t>;
+
+// Time limit of a step that makes `calls` calls of the cell.
+double step_budget_s(const Cell& cell, const MeasureOptions& options, double calls);
+
+// {"type": "row", "cell": position, "fields": {...}, "samples": [...]}
+void send_row(ChildReporter& reporter, size_t cell, const Row& row,
+              std::span<const double> samples = {});
+Row row_of_message(const nlohmann::json& message);
+std::vector<double> samples_of_message(const nlohmann::json& message);
+
+// A row that says only how it ended.
+Row outcome_row(std::string_view status, std::string_view reason);
+// status failed, verified no.
+Row failed_row(const std::string& reason);
+
+// median_ns ... min_ns and repetitions; the mark wide_interval where the 95% interval is wider
+// than a tenth of the median.
+void set_times(Row& row, std::span<const double> samples_ns, std::set<std::string>& marks);
+
+// Environment marks now, and what happened since the object was made.
+class NoiseWatch {
+  public:
+    NoiseWatch();
+    std::set<std::string> marks() const;
+
+  private:
+    std::vector<std::string> at_start_;
+    NoiseSample before_;
+    int64_t since_ns_;
+};
+
+// The read ceiling of a footprint, measured at the start and again at the end of a block; the
+// better of the two counts, since noise only ever lowers a bandwidth.
+class BlockCeilings {
+  public:
+    BlockCeilings();
+    void measure(ThreadPool& pool, uint64_t footprint, AllocationKind kind);
+    // Forgets nothing, but measures anew from here on.
+    void second_round();
+    // Sets ceiling, probe and percent; the mark above_ceiling over 105%.
+    void set(Row& row, ThreadPool& pool, uint64_t footprint, AllocationKind kind, double bytes,
+             double median_ns, std::set<std::string>& marks);
+
+  private:
+    std::vector<Ceilings> rounds_;
+};
+
+std::string pins_text(const ThreadPool& pool);
+void set_marks(Row& row, const std::set<std::string>& marks);
+
+}  // namespace tritbench

@@ -1,0 +1,225 @@
+// tritbench logits: token ids in, logits out, for comparison with other engines.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "harness/cli/commands.h"
+#include "kernels/api/error.h"
+#include "kernels/api/registry.h"
+#include "model/printable.h"
+#include "model/transformer.h"
+
+namespace tritbench::cli {
+
+namespace {
+
+struct LogitsOptions {
+    std::string model, tokens, tokens_file, kernel, output;
+    int threads = 0;
+    int64_t batch = 512;
+    bool all = false;
+};
+
+// Ids separated by commas or white space.
+std::vector<int32_t> parse_tokens(const std::string& text, const std::string& origin) {
+    constexpr const char* kSeparators = ", \t\r\n";
+    std::vector<int32_t> tokens;
+    for (size_t at = text.find_first_not_of(kSeparators); at != std::string::npos;) {
+        const size_t end = std::min(text.find_first_of(kSeparators, at), text.size());
+        int32_t token = 0;
+        const auto [stop, problem] = std::from_chars(text.data() + at, text.data() + end, token);
+        if (problem != std::errc() || stop != text.data() + end) {
+            throw Error(
+                fmt::format("{}: '{}' is not a token id; expected whole numbers "
+                            "separated by commas",
+                            origin, printable(text.substr(at, end - at), 40)));
+        }
+        tokens.push_back(token);
+        at = text.find_first_not_of(kSeparators, end);
+    }
+    if (tokens.empty()) throw Error(fmt::format("{}: no token ids; expected at least one", origin));
+    return tokens;
+}
+
+// A stream would throw on a folder and say nothing on a missing file.
+std::string read_file(const std::string& path) {
+    std::string text;
+    std::FILE* file = std::fopen(path.c_str(), "rb");
+    char piece[4096];
+    size_t got = 0;
+    while (file != nullptr && (got = std::fread(piece, 1, sizeof piece, file)) > 0) {
+        text.append(piece, got);
+    }
+    const bool failed = file == nullptr || std::ferror(file) != 0;
+    const int cause = errno;
+    if (file != nullptr) std::fclose(file);
+    if (failed) {
+        throw Error(fmt::format("{}: cannot read it: {}; expected a file of token ids",
+                                printable(path), std::strerror(cause)));
+    }
+    return text;
+}
+
+std::vector<int32_t> read_tokens(const LogitsOptions& o) {
+    if (o.tokens.empty() == o.tokens_file.empty()) {
+        throw Error("logits: give either --tokens 1,2,3 or --tokens-file FILE");
+    }
+    if (!o.tokens.empty()) return parse_tokens(o.tokens, "--tokens");
+    return parse_tokens(read_file(o.tokens_file), o.tokens_file);
+}
+
+const tb_kernel& choose_kernel(const std::string& id) {
+    if (id.empty()) {
+        const tb_kernel* best = best_kernel_of_layout("i2s");
+        if (best == nullptr)
+            throw Error("logits: no kernel of layout i2s runs here; give --kernel");
+        return *best;
+    }
+    const std::vector<const tb_kernel*> found = match_kernels(id);
+    if (found.size() != 1) {
+        throw Error(fmt::format("--kernel '{}': names {} kernels; expected one", id, found.size()));
+    }
+    return *found.front();
+}
+
+// A file that appears whole or not at all; "" is standard output.
+class Output {
+  public:
+    explicit Output(const std::string& path) : path_(path) {
+        if (path.empty()) return;
+        const std::filesystem::path name(path);
+        if (name.extension() != ".json" && name.extension() != ".bin") {
+            throw Error(
+                fmt::format("-o {}: expected a name that ends in .json or .bin", printable(path)));
+        }
+        partial_ = fmt::format("{}.partial-{}", path, getpid());
+        file_ = std::fopen(partial_.c_str(), "wb");
+        if (file_ == nullptr) {
+            throw Error(fmt::format("-o {}: cannot write there: {}", printable(path, 300),
+                                    std::strerror(errno)));
+        }
+    }
+    ~Output() {
+        if (file_ == nullptr) return;
+        std::fclose(file_);
+        std::remove(partial_.c_str());
+    }
+    Output(const Output&) = delete;
+    Output& operator=(const Output&) = delete;
+
+    bool binary() const { return path_.ends_with(".bin"); }
+
+    void write(const void* data, size_t bytes) {
+        std::FILE* to = file_ != nullptr ? file_ : stdout;
+        if (std::fwrite(data, 1, bytes, to) != bytes || std::fflush(to) != 0) fail();
+    }
+
+    void finish() {
+        if (file_ == nullptr) return;
+        std::FILE* file = std::exchange(file_, nullptr);
+        if (std::fclose(file) != 0 || std::rename(partial_.c_str(), path_.c_str()) != 0) {
+            std::remove(partial_.c_str());
+            fail();
+        }
+    }
+
+  private:
+    [[noreturn]] void fail() const {
+        throw Error(fmt::format("{}: cannot write the logits (disk full?)",
+                                path_.empty() ? "standard output" : path_));
+    }
+
+    std::string path_, partial_;
+    std::FILE* file_ = nullptr;
+};
+
+void require_finite(std::span<const float> logits, int64_t vocab, const std::string& model) {
+    for (size_t i = 0; i < logits.size(); ++i) {
+        if (std::isfinite(logits[i])) continue;
+        const auto width = static_cast<size_t>(vocab);
+        throw Error(
+            fmt::format("{}: logit {} of row {} is {}; expected finite numbers: a weight "
+                        "of the model is not finite",
+                        model, i % width, i / width, logits[i]));
+    }
+}
+
+std::string to_json(const LogitsOptions& o, const tb_kernel& kernel,
+                    std::span<const int32_t> tokens, std::span<const float> logits, int64_t vocab) {
+    using nlohmann::json;
+    std::string out = fmt::format(
+        "{{\"model\":{},\"kernel\":{},\"tokens\":{},\"vocab\":{},\"logits\":[",
+        json(o.model).dump(-1, ' ', false, json::error_handler_t::replace), json(kernel.id).dump(),
+        json(std::vector<int32_t>(tokens.begin(), tokens.end())).dump(), vocab);
+    for (size_t i = 0; i < logits.size(); ++i) {
+        const size_t column = i % static_cast<size_t>(vocab);
+        if (column == 0) out += i == 0 ? "[" : "],[";
+        // The shortest text that reads back to the same float.
+        fmt::format_to(std::back_inserter(out), "{}{}", column == 0 ? "" : ",", logits[i]);
+    }
+    out += "]]}\n";
+    return out;
+}
+
+void run_logits(const LogitsOptions& o) {
+    const std::vector<int32_t> tokens = read_tokens(o);
+    const tb_kernel& kernel = choose_kernel(o.kernel);
+    Output output(o.output);
+    ThreadPool pool(o.threads == 0 ? static_cast<int>(allowed_cpus().size()) : o.threads);
+    const auto model = Model::load(std::make_shared<const GgufFile>(o.model), kernel, pool);
+    const int64_t vocab = model->config().vocab;
+    Session session(model, kernel, pool, static_cast<int64_t>(tokens.size()), o.batch);
+
+    std::vector<float> logits;
+    if (o.all) {
+        logits.resize(tokens.size() * static_cast<size_t>(vocab));
+        session.forward_all(tokens, logits);
+    } else {
+        const std::span<const float> last = session.forward(tokens);
+        logits.assign(last.begin(), last.end());
+    }
+    require_finite(logits, vocab, o.model);
+    if (output.binary()) {
+        output.write(logits.data(), logits.size() * sizeof(float));
+    } else {
+        const std::string text = to_json(o, kernel, tokens, logits, vocab);
+        output.write(text.data(), text.size());
+    }
+    output.finish();
+}
+
+}  // namespace
+
+void add_logits(CLI::App& app, int* /*exit_code*/) {
+    auto* command =
+        app.add_subcommand("logits", "Token ids in, logits out, for comparison with other engines");
+    auto o = std::make_shared<LogitsOptions>();
+    command->add_option("-m,--model", o->model, "GGUF file")->required();
+    command->add_option("--tokens", o->tokens, "Token ids: 1,2,3");
+    command->add_option("--tokens-file", o->tokens_file,
+                        "File of token ids, separated by commas or white space");
+    command->add_option("--kernel", o->kernel,
+                        "Kernel of the linear layers (default: the best of layout i2s)");
+    command->add_option("-t,--threads", o->threads, "Threads (default: one per allowed CPU)")
+        ->check(CLI::Range(1, 1024));
+    command->add_option("--batch", o->batch, "Most tokens computed together")
+        ->capture_default_str();
+    command->add_flag("--all", o->all, "Logits of every token, not only of the last");
+    command->add_option("-o,--output", o->output,
+                        "FILE.json, or FILE.bin for raw float32 [rows][vocab] (default: JSON to "
+                        "standard output)");
+    command->callback([o] { run_logits(*o); });
+}
+
+}  // namespace tritbench::cli

@@ -1,0 +1,96 @@
+#include "harness/cli/run_command.h"
+
+#include <fmt/format.h>
+
+#include "harness/progress.h"
+
+namespace tritbench::cli {
+namespace {
+
+constexpr int kShownProblems = 10;
+
+// How many rows ended how, why the bad ones did, and where the files are.
+void print_summary(const RunResult& result, const RunOptions& options, const std::string& resume) {
+    std::string counts;
+    for (const auto& [status, count] : result.by_status) {
+        counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", count, status);
+    }
+    fmt::print(stderr, "{}: {} of {} cells done: {}\n", options.name, result.rows.size(),
+               result.cells, counts.empty() ? "none" : counts);
+    int problems = 0;
+    for (const Row& row : result.rows) {
+        const std::string& status = row[Column::Status];
+        if (status == "ok" || status == "unavailable" || ++problems > kShownProblems) continue;
+        fmt::print(stderr, "  {} {}: {}\n", status, row[Column::Kernel], row[Column::Reason]);
+    }
+    if (problems > kShownProblems) {
+        fmt::print(stderr, "  ... and {} more\n", problems - kShownProblems);
+    }
+    if (options.csv) {
+        std::filesystem::path samples = *options.csv, card = *options.csv;
+        fmt::print(stderr, "rows    {}\nsamples {}\nmachine {}\n", options.csv->string(),
+                   samples.replace_extension(".samples.jsonl").string(),
+                   card.replace_extension(".machine.json").string());
+    }
+    if (!result.interrupted) return;
+    if (options.csv) {
+        fmt::print(stderr, "interrupted; resume with: {}\n", resume);
+    } else {
+        fmt::print(stderr, "interrupted; nothing was kept, give --csv FILE to keep rows\n");
+    }
+}
+
+}  // namespace
+
+void add_run_flags(CLI::App& command, RunFlags& flags, const std::string& csv_option) {
+    command.add_option(csv_option, flags.csv,
+                       "Result file (.csv); raw samples and the machine card go beside it. An "
+                       "interrupted run is resumed");
+    command.add_flag("--fresh", flags.fresh, "Move an existing result file aside and start anew");
+    command
+        .add_option("--timeout", flags.timeout_s,
+                    "Seconds that one step of a cell may take (default: from its predicted "
+                    "time, at least 60)")
+        ->check(CLI::PositiveNumber);
+    command.add_option("--seed", flags.seed, "Of weights, activations, tokens and order")
+        ->capture_default_str();
+    command.add_flag("-q,--quiet", flags.quiet, "No progress");
+}
+
+RunOptions run_options(const RunFlags& flags, const std::string& name,
+                       const std::string& identity) {
+    RunOptions options;
+    options.name = name;
+    const std::string text = fmt::format("{}|{}|{}", name, identity, flags.seed);
+    options.spec_hash = hex16(fnv1a64(text.data(), text.size()));
+    if (!flags.csv.empty()) options.csv = flags.csv;
+    options.fresh = flags.fresh;
+    options.measure.seed = flags.seed;
+    options.measure.timeout_s = flags.timeout_s;
+    options.show_progress = !flags.quiet;
+    return options;
+}
+
+RunResult run_and_summarise(const std::vector<Cell>& cells, const RunOptions& options,
+                            Journal* journal, const std::string& resume) {
+    install_interrupt_handler();
+    RunResult result = run_cells(cells, options, journal);
+    if (result.resumed) fmt::print(stderr, "resumed {}\n", options.csv->string());
+    if (!result.moved_to.empty()) {
+        fmt::print(stderr, "the older results are now {}\n", result.moved_to.string());
+    }
+    if (options.csv || result.exit_code() != 0) print_summary(result, options, resume);
+    return result;
+}
+
+std::string shell_word(const std::string& word) {
+    const bool plain = !word.empty() && word.find_first_not_of(
+                                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                            "0123456789_-./=,:+@%") == std::string::npos;
+    if (plain) return word;
+    std::string quoted = "'";
+    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return quoted + "'";
+}
+
+}  // namespace tritbench::cli

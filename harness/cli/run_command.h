@@ -1,0 +1,34 @@
+// What bench, e2e and sweep have in common: where rows go, time limits, how a run ends.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "harness/sweep.h"
+
+namespace tritbench::cli {
+
+struct RunFlags {
+    std::string csv;
+    bool fresh = false;
+    double timeout_s = 0;
+    uint64_t seed = 1;
+    bool quiet = false;
+};
+
+// --fresh, --timeout, --seed, --quiet, and the result file under `csv_option`.
+void add_run_flags(CLI::App& command, RunFlags& flags, const std::string& csv_option);
+
+// `identity` decides together with the name whether a result file may be resumed.
+RunOptions run_options(const RunFlags& flags, const std::string& name, const std::string& identity);
+
+// Handles Ctrl-C, runs (journal: null for no result file), prints the summary (always when a result
+// file was asked for, else when something went wrong). `resume` is the command line that goes on.
+RunResult run_and_summarise(const std::vector<Cell>& cells, const RunOptions& options,
+                            Journal* journal, const std::string& resume);
+
+// One word of a command line, quoted for a shell where it must be.
+std::string shell_word(const std::string& word);
+
+}  // namespace tritbench::cli

@@ -1,0 +1,72 @@
+// tritbench sweep: an experiment file, resumable.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "harness/cli/commands.h"
+#include "harness/cli/run_command.h"
+#include "harness/plan.h"
+#include "harness/progress.h"
+#include "harness/spec.h"
+
+namespace tritbench::cli {
+namespace {
+
+struct Options {
+    std::string spec;
+    std::string models_folder = "models";
+    bool dry_run = false;
+    RunFlags run;
+};
+
+void print_cells(const Spec& spec) {
+    const std::vector<Cell> cells = spec.cells();
+    for (const Cell& cell : cells) {
+        fmt::print("{}{}\n", cell_label(cell),
+                   cell.unavailable.empty() ? "" : "  (unavailable: " + cell.unavailable + ")");
+    }
+    for (const ModelSource& model : spec.models()) {
+        if (model.preset.empty()) continue;
+        fmt::print("to be generated: {} ({:.2f} GB)\n", model.path.string(),
+                   static_cast<double>(model.file_bytes) / 1e9);
+    }
+    fmt::print("{} cells\n", cells.size());
+}
+
+}  // namespace
+
+void add_sweep(CLI::App& app, int* exit_code) {
+    auto options = std::make_shared<Options>();
+    CLI::App* command = app.add_subcommand(
+        "sweep", "Run an experiment file (experiments/*.toml); resumes an interrupted one");
+    command->add_option("spec", options->spec, "Experiment file")->required();
+    command
+        ->add_option("--models-folder", options->models_folder,
+                     "Where generated models are, or are put")
+        ->capture_default_str();
+    command->add_flag("--dry-run", options->dry_run, "Print the cells, measure nothing");
+    add_run_flags(*command, options->run, "-o,--output,--csv");
+    command->callback([options, exit_code] {
+        const Spec spec = read_spec(options->spec, {options->models_folder});
+        if (options->dry_run) return print_cells(spec);
+        RunFlags flags = options->run;
+        if (flags.csv.empty()) flags.csv = spec.name + ".csv";
+        const RunOptions run = run_options(flags, spec.name, spec.hash);
+        const auto journal = open_journal(run);  // before minutes go into generating models
+        install_interrupt_handler();
+        if (!generate_missing(spec.models())) {
+            fmt::print(stderr,
+                       "interrupted while generating a model; run the same command again\n");
+            *exit_code = 130;
+            return;
+        }
+        std::string resume = fmt::format("tritbench sweep {} -o {}", shell_word(options->spec),
+                                         shell_word(flags.csv));
+        if (options->models_folder != "models") {
+            resume += " --models-folder " + shell_word(options->models_folder);
+        }
+        *exit_code = run_and_summarise(spec.cells(), run, journal.get(), resume).exit_code();
+    });
+}
+
+}  // namespace tritbench::cli

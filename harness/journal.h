@@ -1,0 +1,78 @@
+// The result file of a run: one CSV line per finished cell, on the disk before the next begins.
+//
+// Beside NAME.csv lie NAME.samples.jsonl (raw samples, one object per row), NAME.machine.json (the
+// machine card) and NAME.state.json (run id, what is being run, whether it is complete). A run
+// that was interrupted, killed or lost its power is taken up where it stopped: a torn last line is
+// cut off, finished cells are not run again.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "harness/schema.h"
+
+namespace tritbench {
+
+// "20260131T120000Z" and "2026-01-31T12:00:00Z".
+std::string utc_compact();
+std::string utc_iso();
+
+struct JournalRequest {
+    std::filesystem::path csv;
+    std::string spec;       // name of the experiment or command
+    std::string spec_hash;  // of everything that decides which cells are run
+    bool fresh = false;     // move a file that is there aside instead of resuming it
+    nlohmann::json machine_card;
+};
+
+class Journal {
+  public:
+    // Creates or resumes. Throws Error, with nothing changed, when the file
+    // - cannot be written, or another process is writing it;
+    // - is not one of ours, or of another schema version;
+    // - is complete, or of another spec (unless `fresh`).
+    explicit Journal(const JournalRequest& request);
+    ~Journal();
+    Journal(const Journal&) = delete;
+    Journal& operator=(const Journal&) = delete;
+
+    const std::string& run_id() const { return run_id_; }
+    bool resumed() const { return resumed_; }
+    // Rows that were there when the file was opened.
+    const std::vector<Row>& finished() const { return finished_; }
+    bool has(const std::string& cell_key) const { return keys_.contains(cell_key); }
+    const std::filesystem::path& csv_path() const { return csv_; }
+    // Where an old file was moved to; empty if none was.
+    const std::filesystem::path& moved_to() const { return moved_to_; }
+
+    // Writes samples, then the row, and syncs both. Throws Error when the disk is full.
+    void append(const Row& row, std::span<const double> samples_ns);
+    // Notes that every cell has its row.
+    void complete();
+
+  private:
+    void open_and_lock();
+    void require_ours(const JournalRequest& request);
+    void create(const JournalRequest& request);
+    void resume(const JournalRequest& request);
+    void move_aside();
+    void trim_samples();
+    void write_state(bool complete);
+    std::filesystem::path beside(const char* extension) const;
+
+    std::filesystem::path csv_, moved_to_;
+    std::string run_id_, spec_, spec_hash_;
+    bool resumed_ = false;
+    std::vector<Row> finished_;
+    std::set<std::string> keys_;
+    int fd_ = -1, samples_fd_ = -1;
+};
+
+// All rows of a result file. Throws Error (file, line) unless it is of this schema version.
+std::vector<Row> read_result_file(const std::filesystem::path& csv);
+
+}  // namespace tritbench

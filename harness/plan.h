@@ -1,0 +1,68 @@
+// From axes (kernels, shapes, models, threads ...) to the list of cells.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/cell.h"
+#include "model/config.h"
+
+namespace tritbench {
+
+struct KernelAxes {
+    std::vector<const tb_kernel*> kernels;
+    std::vector<std::string> tiles = {""};  // as parse_tile takes them; "" is the default
+    std::vector<tb_shape> shapes;
+    std::vector<int64_t> batches = {1};
+    std::vector<int> threads = {1};
+    std::vector<CacheMode> caches = {CacheMode::Hot};
+    int repetitions = 10;
+    std::string spec;
+};
+
+// A model file, or the preset that it will be generated from.
+struct ModelSource {
+    std::filesystem::path path;
+    std::string preset;  // not empty: generate `path` from it before measuring
+    ModelConfig config;
+    uint64_t file_bytes = 0;
+};
+
+// Reads the file's header. Throws Error if it is no model that can be run.
+ModelSource model_file(const std::filesystem::path& path);
+// <folder>/<preset>-i2_s.gguf, to be generated if it is not there. Throws Error on an unknown name.
+ModelSource model_preset(const std::string& preset, const std::filesystem::path& folder);
+// Generates what is missing, with progress. False when interrupted.
+bool generate_missing(const std::vector<ModelSource>& models);
+
+struct ModelAxes {
+    std::vector<const tb_kernel*> kernels;
+    std::vector<ModelSource> models;
+    std::vector<int64_t> prefill;  // prompt lengths
+    std::vector<int64_t> decode;   // numbers of decoded tokens
+    std::vector<int64_t> depths = {0};
+    std::vector<int> threads = {1};
+    int repetitions = 6;
+    std::string spec;
+};
+
+// Every combination, in an order that keeps together what is measured together. A cell that
+// cannot be measured here says why. Throws Error on values that are never right (K = 0).
+std::vector<Cell> kernel_cells(const KernelAxes& axes);
+std::vector<Cell> model_cells(const ModelAxes& axes);
+
+// "2560x6912": N x K. Throws Error naming `where`.
+tb_shape parse_shape(std::string_view text, const std::string& where);
+// "4", "1..n" (every count up to the CPUs allowed), "1..n*2" (1, 2, 4 ... and n), "n".
+std::vector<int> parse_threads(std::string_view text, const std::string& where);
+CacheMode parse_cache(std::string_view text, const std::string& where);
+// A decimal number within [least, 2^31). Throws Error naming `where`.
+int64_t parse_count(std::string_view text, int64_t least, const std::string& where);
+
+std::vector<std::string> split_list(std::string_view text, char separator = ',');
+// "; did you mean 'x'?" for the nearest candidate, or "".
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+
+}  // namespace tritbench

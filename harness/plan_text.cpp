@@ -1,0 +1,126 @@
+// The small languages of the command line and the specs: shapes, thread counts, lists.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "harness/plan.h"
+#include "kernels/api/error.h"
+#include "model/thread_pool.h"
+
+namespace tritbench {
+namespace {
+
+constexpr int64_t kLargestCount = (int64_t{1} << 31) - 1;
+
+std::optional<int64_t> number(std::string_view text) {
+    int64_t value = 0;
+    const auto [stop, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (text.empty() || problem != std::errc() || stop != text.data() + text.size()) {
+        return std::nullopt;
+    }
+    return value;
+}
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<size_t> row(b.size() + 1);
+    for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+    for (size_t i = 1; i <= a.size(); ++i) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.size(); ++j) {
+            const size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            diagonal = row[j];
+            row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+        }
+    }
+    return row[b.size()];
+}
+
+}  // namespace
+
+int64_t parse_count(std::string_view text, int64_t least, const std::string& where) {
+    const auto value = number(text);
+    if (!value) throw Error(fmt::format("{}: '{}' is not a whole number", where, text));
+    if (*value < least || *value > kLargestCount) {
+        throw Error(fmt::format("{}: {} is not allowed; expected {} to {}", where, text, least,
+                                kLargestCount));
+    }
+    return *value;
+}
+
+tb_shape parse_shape(std::string_view text, const std::string& where) {
+    const size_t x = text.find('x');
+    const auto n = number(text.substr(0, x));
+    const auto k = x == std::string_view::npos ? std::nullopt : number(text.substr(x + 1));
+    if (!n || !k) {
+        throw Error(fmt::format("{}: shape '{}' is not NxK; expected e.g. 2560x6912", where, text));
+    }
+    for (const auto& [name, value] : {std::pair{"N", *n}, std::pair{"K", *k}}) {
+        if (value < 1 || value > kLargestCount) {
+            throw Error(fmt::format("{}: shape '{}' has {} = {}; expected 1 to {}", where, text,
+                                    name, value, kLargestCount));
+        }
+    }
+    return {*n, *k};
+}
+
+CacheMode parse_cache(std::string_view text, const std::string& where) {
+    if (text == "hot") return CacheMode::Hot;
+    if (text == "cold") return CacheMode::Cold;
+    throw Error(fmt::format("{}: '{}' is not a cache mode; expected hot or cold", where, text));
+}
+
+std::vector<int> parse_threads(std::string_view text, const std::string& where) {
+    const int cpus = static_cast<int>(allowed_cpus().size());
+    const auto bound = [&](std::string_view part) {
+        if (part == "n") return cpus;
+        const auto value = number(part);
+        if (!value || *value < 1 || *value > 1024) {
+            throw Error(
+                fmt::format("{}: threads '{}' is not allowed; expected a count from 1 to "
+                            "1024, n, 1..n or 1..n*2",
+                            where, text));
+        }
+        return static_cast<int>(*value);
+    };
+    const size_t dots = text.find("..");
+    if (dots == std::string_view::npos) return {bound(text)};
+    std::string_view upper = text.substr(dots + 2);
+    const size_t star = upper.find('*');
+    const int factor = star == std::string_view::npos ? 1 : bound(upper.substr(star + 1));
+    upper = upper.substr(0, star);
+    const int first = bound(text.substr(0, dots));
+    const int last = bound(upper);
+    if (first > last) {
+        throw Error(
+            fmt::format("{}: threads '{}' is an empty range ({} CPUs allowed)", where, text, cpus));
+    }
+    std::vector<int> counts;
+    for (int t = first; t<last; t = factor> 1 ? t * factor : t + 1) counts.push_back(t);
+    counts.push_back(last);
+    return counts;
+}
+
+std::vector<std::string> split_list(std::string_view text, char separator) {
+    std::vector<std::string> parts;
+    while (true) {
+        const size_t end = text.find(separator);
+        parts.emplace_back(text.substr(0, end));
+        if (end == std::string_view::npos) return parts;
+        text.remove_prefix(end + 1);
+    }
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
+    const auto nearest = std::min_element(
+        candidates.begin(), candidates.end(), [&](const std::string& a, const std::string& b) {
+            return edit_distance(word, a) < edit_distance(word, b);
+        });
+    // A word that shares less than half of its letters was not meant.
+    if (nearest == candidates.end() || edit_distance(word, *nearest) * 2 > word.size()) return "";
+    return fmt::format("; did you mean '{}'?", *nearest);
+}
+
+}  // namespace tritbench

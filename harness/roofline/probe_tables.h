@@ -1,0 +1,15 @@
+// The probe tables compiled in, narrowest ISA first, and those that may run here.
+#pragma once
+
+#include <vector>
+
+#include "harness/roofline/probes.h"
+
+namespace tritbench {
+
+const std::vector<const tb_probe_table*>& all_probe_tables();
+
+// Those whose features the CPU has and TRITBENCH_CPU allows. Never empty: scalar needs none.
+std::vector<const tb_probe_table*> allowed_probe_tables();
+
+}  // namespace tritbench

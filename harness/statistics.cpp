@@ -1,0 +1,50 @@
+#include "harness/statistics.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/api/error.h"
+
+namespace tritbench {
+
+double median(std::vector<double> values) {
+    if (values.empty()) throw Error("median of an empty sample");
+    std::sort(values.begin(), values.end());
+    const size_t half = values.size() / 2;
+    return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+std::optional<int> median_interval_rank(int n, double confidence) {
+    const double tail = (1 - confidence) / 2;
+    double below = 0;  // P(Binomial(n, 1/2) < rank)
+    int rank = 0;
+    for (int i = 0; i < n / 2; ++i) {
+        const double log_term = std::lgamma(n + 1.0) - std::lgamma(i + 1.0) -
+                                std::lgamma(n - i + 1.0) - n * std::log(2.0);
+        below += std::exp(log_term);
+        if (below > tail) break;
+        rank = i + 1;
+    }
+    if (rank == 0) return std::nullopt;
+    return rank;
+}
+
+Summary summarise(std::span<const double> values) {
+    std::vector<double> sorted(values.begin(), values.end());
+    std::sort(sorted.begin(), sorted.end());
+    Summary summary;
+    summary.median = median(sorted);
+    summary.count = static_cast<int>(sorted.size());
+    summary.min = sorted.front();
+    std::vector<double> deviations;
+    deviations.reserve(sorted.size());
+    for (const double value : sorted) deviations.push_back(std::abs(value - summary.median));
+    summary.mad = median(std::move(deviations));
+    if (const auto rank = median_interval_rank(summary.count, 0.95)) {
+        const auto r = static_cast<size_t>(*rank);
+        summary.ci95 = {sorted[r - 1], sorted[sorted.size() - r]};
+    }
+    return summary;
+}
+
+}  // namespace tritbench

@@ -1,0 +1,271 @@
+#include "harness/sweep.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <set>
+
+#include "harness/kernel_cells.h"
+#include "harness/model_cells.h"
+#include "harness/progress.h"
+#include "kernels/api/registry.h"
+
+namespace tritbench {
+namespace {
+
+// Steps of a cell as its block advances: proof, repetitions, proof.
+uint64_t steps_of(const Cell& cell) {
+    return static_cast<uint64_t>(cell.repetitions) + 2;
+}
+
+std::string_view status_of(ChildEnd end) {
+    switch (end) {
+        case ChildEnd::Crashed:
+            return "crashed";
+        case ChildEnd::TimedOut:
+            return "timeout";
+        default:
+            return "error";
+    }
+}
+
+class Runner {
+  public:
+    Runner(const std::vector<Cell>& cells, const RunOptions& options, Journal* journal)
+        : cells_(cells), options_(options), journal_(journal) {
+        const MachineCard card = machine_card();
+        run_.machine_id = card.machine_id();
+        run_.cpu = card.cpu_model;
+        run_.seed = options.measure.seed;
+        run_.run_id = utc_compact();
+        if (journal_ != nullptr) {
+            run_.run_id = journal_->run_id();
+            result_.resumed = journal_->resumed();
+            result_.moved_to = journal_->moved_to();
+            for (const Row& row : journal_->finished()) take_up(row);
+        }
+    }
+
+    RunResult run() {
+        Members todo = open_cells();
+        uint64_t steps = 0;
+        for (const size_t position : todo) steps += steps_of(cells_[position]);
+        if (options_.show_progress && !todo.empty()) {
+            progress_ = std::make_unique<Progress>(options_.name, steps);
+        }
+        const std::vector<Members> blocks =
+            make_blocks(cells_, gate(todo), available_memory_bytes(), last_level_cache_bytes());
+        for (const Members& block : blocks) {
+            if (result_.interrupted) break;
+            run_block(block);
+        }
+        if (!result_.interrupted && journal_) journal_->complete();
+        if (progress_ && !result_.interrupted) {
+            progress_->finish(fmt::format("{} rows", result_.rows.size()));
+        }
+        progress_.reset();
+        return std::move(result_);
+    }
+
+  private:
+    // A row that an earlier run finished.
+    void take_up(const Row& row) {
+        ++result_.by_status[row[Column::Status]];
+        remember_logits(row);
+        result_.rows.push_back(row);
+    }
+
+    // Cells without a row; those that cannot be measured here get theirs at once.
+    Members open_cells() {
+        Members todo;
+        std::set<std::string> seen;
+        for (size_t i = 0; i < cells_.size(); ++i) {
+            const std::string key = cell_key(cells_[i], run_.machine_id);
+            if (!seen.insert(key).second) continue;
+            ++result_.cells;
+            if (journal_ && journal_->has(key)) continue;
+            if (cells_[i].unavailable.empty()) {
+                todo.push_back(i);
+            } else {
+                finish(i, outcome_row("unavailable", cells_[i].unavailable), {});
+            }
+        }
+        return todo;
+    }
+
+    // Puts every kernel and tile through the quick gate, each in a child; returns the cells of
+    // those that pass. A kernel that is wrong anywhere is timed nowhere.
+    Members gate(const Members& todo) {
+        std::map<std::string, Row> verdicts;  // empty status: passed
+        Members passed;
+        for (const size_t position : todo) {
+            const Cell& cell = cells_[position];
+            const std::string name =
+                fmt::format("{} {}", cell.kernel->id, tile_name(*cell.kernel, cell.tile));
+            if (result_.interrupted) break;
+            if (!verdicts.contains(name)) verdicts[name] = gate_one(position);
+            if (result_.interrupted) break;
+            const Row& verdict = verdicts[name];
+            if (verdict[Column::Status].empty()) {
+                passed.push_back(position);
+            } else {
+                finish(position, verdict, {});
+                done_steps_ += steps_of(cell);
+            }
+        }
+        return passed;
+    }
+
+    Row gate_one(size_t position) {
+        const Cell& cell = cells_[position];
+        ProofResult proof{Proof::No, "the gate gave no answer"};
+        ChildOptions child;
+        child.begin_budget_s = options_.gate_timeout_s;
+        child.on_tick = [&](int, uint64_t) { show(0, fmt::format("proving {}", cell.kernel->id)); };
+        const ChildOutcome outcome = run_in_child(
+            [&](ChildReporter& reporter) {
+                const ProofResult found = quick_gate(*cell.kernel, cell.tile);
+                reporter.send({{"type", "gate"}, {"ok", found.ok()}, {"reason", found.reason}});
+            },
+            [&](const nlohmann::json& message) {
+                proof = {message.at("ok").get<bool>() ? Proof::BitExact : Proof::No,
+                         message.at("reason").get<std::string>()};
+            },
+            child);
+        if (outcome.end == ChildEnd::Interrupted) {
+            result_.interrupted = true;
+            return {};
+        }
+        if (outcome.end != ChildEnd::Finished) {
+            return outcome_row(status_of(outcome.end), "in the gate: " + outcome.reason);
+        }
+        return proof.ok() ? Row{} : failed_row("gate: " + proof.reason);
+    }
+
+    // Measures a block; a cell that ends its child is given its row and left out of the next try.
+    void run_block(const Members& block) {
+        std::set<size_t> open(block.begin(), block.end());
+        uint64_t block_steps = 0;
+        for (const size_t position : block) block_steps += steps_of(cells_[position]);
+        while (!open.empty()) {
+            const Members members(open.begin(), open.end());
+            const ChildOutcome outcome = measure(members, open);
+            if (outcome.end == ChildEnd::Interrupted) {
+                result_.interrupted = true;
+                return;
+            }
+            if (open.empty()) break;
+            std::string_view status = status_of(outcome.end);
+            std::string reason = outcome.reason;
+            const auto guilty = static_cast<size_t>(outcome.cell);
+            if (outcome.end != ChildEnd::Finished && outcome.cell >= 0 && open.contains(guilty)) {
+                finish(guilty, outcome_row(status, reason), {});
+                open.erase(guilty);
+                continue;
+            }
+            if (outcome.end == ChildEnd::Finished) reason = "the child reported no row";
+            for (const size_t position : open) {
+                finish(position, outcome_row(status, "outside of any cell: " + reason), {});
+            }
+            open.clear();
+        }
+        done_steps_ += block_steps;
+    }
+
+    ChildOutcome measure(const Members& members, std::set<size_t>& open) {
+        ChildOptions child;
+        child.begin_budget_s = 120;
+        child.on_tick = [&](int cell, uint64_t done) {
+            show(done, cell >= 0 ? cell_label(cells_[static_cast<size_t>(cell)])
+                                 : std::string("read bandwidth"));
+        };
+        return run_in_child(
+            [&](ChildReporter& reporter) {
+                if (cells_[members.front()].level == Level::Kernel) {
+                    measure_kernel_block(cells_, members, options_.measure, reporter);
+                } else {
+                    measure_model_block(cells_, members, options_.measure, reporter);
+                }
+            },
+            [&](const nlohmann::json& message) {
+                const auto position = message.at("cell").get<size_t>();
+                if (open.erase(position) == 0) return;
+                finish(position, row_of_message(message), samples_of_message(message));
+            },
+            child);
+    }
+
+    void show(uint64_t steps_of_block, const std::string& note) {
+        if (progress_) progress_->update(done_steps_ + steps_of_block, note);
+    }
+
+    // What the logits of a row must equal: the same tokens end at the same position.
+    static std::string logits_key(const Row& row) {
+        const bool decode = row[Column::Phase] == phase_name(Phase::Decode);
+        const auto tokens = row.number(decode ? Column::CallsPerRepetition : Column::Batch);
+        const auto depth = row.number(Column::DepthTokens);
+        return fmt::format("{} {} {}", row[Column::Model], row[Column::ModelFileBytes],
+                           tokens.value_or(0) + depth.value_or(0));
+    }
+
+    void remember_logits(const Row& row) {
+        if (row[Column::LogitsHash].empty() || row[Column::Exactness] != "exact") return;
+        logits_.try_emplace(logits_key(row), row[Column::Kernel], row[Column::LogitsHash]);
+    }
+
+    // Why the logits of this row cannot stand beside those of earlier rows; empty: they can.
+    std::string logits_disagree(const Row& row) const {
+        if (row[Column::LogitsHash].empty() || row[Column::Exactness] != "exact") return "";
+        const auto known = logits_.find(logits_key(row));
+        if (known == logits_.end() || known->second.second == row[Column::LogitsHash]) return "";
+        return fmt::format("logits {} differ from {} of {}, which must be equal bit for bit",
+                           row[Column::LogitsHash], known->second.second, known->second.first);
+    }
+
+    void finish(size_t position, const Row& measured, const std::vector<double>& samples) {
+        const Row identity = identity_row(cells_[position], run_);
+        Row row = identity;
+        row.merge(measured);
+        const std::string problem = logits_disagree(row);
+        if (!problem.empty()) {
+            row = identity;
+            row.merge(failed_row(problem));
+        }
+        remember_logits(row);
+        row.set(Column::Utc, utc_iso());
+        if (journal_) journal_->append(row, problem.empty() ? samples : std::vector<double>{});
+        ++result_.by_status[row[Column::Status]];
+        result_.rows.push_back(std::move(row));
+    }
+
+    const std::vector<Cell>& cells_;
+    const RunOptions& options_;
+    RunInfo run_;
+    Journal* journal_;
+    std::unique_ptr<Progress> progress_;
+    RunResult result_;
+    uint64_t done_steps_ = 0;
+    std::map<std::string, std::pair<std::string, std::string>> logits_;  // kernel, hash
+};
+
+}  // namespace
+
+int RunResult::exit_code() const {
+    if (interrupted) return 130;
+    for (const auto& [status, count] : by_status) {
+        if (status != "ok" && status != "unavailable" && count > 0) return 1;
+    }
+    return 0;
+}
+
+std::unique_ptr<Journal> open_journal(const RunOptions& options) {
+    if (!options.csv) return nullptr;
+    return std::make_unique<Journal>(JournalRequest{*options.csv, options.name, options.spec_hash,
+                                                    options.fresh, machine_card().json()});
+}
+
+RunResult run_cells(const std::vector<Cell>& cells, const RunOptions& options, Journal* journal) {
+    return Runner(cells, options, journal).run();
+}
+
+}  // namespace tritbench

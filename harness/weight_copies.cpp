@@ -1,0 +1,44 @@
+#include "harness/weight_copies.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace tritbench {
+
+WeightCopies::WeightCopies(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
+                           tb_shape shape, const RowProvider& rows, size_t count, size_t overread)
+    : original_(pack_weights(pool, kernel, tile, shape, rows)) {
+    if (count <= 1) {
+        views_.push_back(view_packed(kernel, tile, shape, original_.bytes));
+        return;
+    }
+    const size_t bytes = original_.bytes.size();
+    const size_t stride = (bytes + overread + 4095) / 4096 * 4096;
+    arena_ = AlignedBuffer(stride * count);
+    // Written in parallel: the time goes into page faults.
+    pool.for_each_worker([&](int worker, int workers) {
+        const auto [begin, end] = split_range(static_cast<int64_t>(count), 1, worker, workers);
+        for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+            std::memcpy(arena_.data() + i * stride, original_.bytes.data(), bytes);
+        }
+    });
+    for (size_t i = 0; i < count; ++i) {
+        views_.push_back(view_packed(kernel, tile, shape, {arena_.data() + i * stride, bytes}));
+    }
+}
+
+bool WeightCopies::intact(ThreadPool& pool) const {
+    std::vector<char> differs(static_cast<size_t>(pool.threads()), 0);
+    pool.for_each_worker([&](int worker, int workers) {
+        const auto [begin, end] = split_range(static_cast<int64_t>(count()), 1, worker, workers);
+        for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+            const auto& bytes = views_[i].bytes;
+            if (std::memcmp(bytes.data(), original_.bytes.data(), bytes.size()) != 0) {
+                differs[static_cast<size_t>(worker)] = 1;
+            }
+        }
+    });
+    return std::count(differs.begin(), differs.end(), 1) == 0;
+}
+
+}  // namespace tritbench

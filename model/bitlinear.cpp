@@ -1,0 +1,417 @@
+#include "model/bitlinear.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <exception>
+#include <limits>
+#include <mutex>
+#include <string_view>
+#include <vector>
+
+#include "kernels/api/error.h"
+#include "kernels/api/registry.h"
+
+namespace tritbench {
+
+namespace {
+
+// Canonical weights handed to pack at a time, per thread: large enough to amortise the call, small
+// enough that packing a 100B model needs no memory to speak of.
+constexpr int64_t kPackElements = 256 * 1024;
+// Below this, preparing on one thread is faster than a fork and a join (some 2 to 5 us).
+constexpr int64_t kSerialPrepareElements = 32 * 1024;
+// Partial maxima of different workers lie at least a cache line apart.
+constexpr int64_t kLineFloats = 16;
+
+std::string describe(const tb_kernel& kernel, tb_shape shape, const tb_tile& tile) {
+    const std::string tiles = tile_name(kernel, tile);
+    return fmt::format("kernel {}, N={}, K={}{}{}", kernel.id, shape.n, shape.k,
+                       tiles.empty() ? "" : ", tile ", tiles);
+}
+
+std::string_view reason_of(tb_status status) {
+    return status.reason != nullptr ? status.reason : "no reason given";
+}
+
+int64_t round_up(int64_t value, int64_t step) {
+    return (value + step - 1) / step * step;
+}
+
+// The first failure of any worker, to be thrown on the calling thread.
+class FirstError {
+  public:
+    bool failed() const { return failed_.load(std::memory_order_relaxed); }
+    void keep(std::exception_ptr error) {
+        const std::lock_guard lock(mutex_);
+        if (!error_) error_ = std::move(error);
+        failed_.store(true, std::memory_order_relaxed);
+    }
+    void rethrow() const {
+        if (error_) std::rethrow_exception(error_);
+    }
+
+  private:
+    std::atomic<bool> failed_{false};
+    std::mutex mutex_;
+    std::exception_ptr error_;
+};
+
+// The first bad status of any worker; no allocation, for the timed path.
+class FirstStatus {
+  public:
+    void keep(tb_status status) {
+        if (status.code == TB_OK) return;
+        bool expected = false;
+        if (taken_.compare_exchange_strong(expected, true)) status_ = status;
+    }
+    // Only after the workers are done.
+    tb_status get() const { return status_; }
+
+  private:
+    std::atomic<bool> taken_{false};
+    tb_status status_{TB_OK, nullptr};
+};
+
+int64_t scale_count(const tb_kernel& kernel, int64_t rows, int64_t k) {
+    switch (kernel.scale_granularity) {
+        case TB_SCALE_NONE:
+        case TB_SCALE_TENSOR:
+            return 1;
+        case TB_SCALE_ROW:
+            return rows;
+        case TB_SCALE_BLOCK:
+            return rows * ((k + kernel.scale_block - 1) / kernel.scale_block);
+    }
+    return 1;
+}
+
+// Buffers for a few canonical rows, one set per worker.
+class RowPacker {
+  public:
+    RowPacker(const tb_kernel& kernel, const tb_tile& tile, tb_shape shape, int64_t chunk_rows)
+        : kernel_(kernel), tile_(tile), shape_(shape) {
+        const auto elements = static_cast<size_t>(chunk_rows * shape.k);
+        if (kernel.weight_kind == TB_WEIGHT_TERNARY) {
+            trits_.resize(elements);
+        } else {
+            values_.resize(elements);
+        }
+        scales_.resize(static_cast<size_t>(scale_count(kernel, chunk_rows, shape.k)));
+    }
+
+    void pack(const RowProvider& rows, int64_t begin, int64_t end, std::byte* packed) {
+        // NaN marks what the provider left alone: one that knows a single scale sets scales[0].
+        std::fill(scales_.begin(), scales_.end(), std::numeric_limits<float>::quiet_NaN());
+        int8_t* trits = trits_.empty() ? nullptr : trits_.data();
+        float* values = values_.empty() ? nullptr : values_.data();
+        rows(begin, end, trits, values, scales_.data());
+        if (scales_.size() > 1 && std::isnan(scales_[1]) && !std::isnan(scales_[0])) {
+            std::fill(scales_.begin() + 1, scales_.end(), scales_[0]);
+        }
+        const tb_weights view{trits, values, shape_.k, scales_.data()};
+        const tb_status status = kernel_.pack(&shape_, &tile_, &view, begin, end, packed);
+        if (status.code != TB_OK) {
+            throw Error(fmt::format("{}: cannot pack rows {} to {}: {}",
+                                    describe(kernel_, shape_, tile_), begin, end,
+                                    reason_of(status)));
+        }
+    }
+
+  private:
+    const tb_kernel& kernel_;
+    const tb_tile& tile_;
+    tb_shape shape_;
+    std::vector<int8_t> trits_;
+    std::vector<float> values_;
+    std::vector<float> scales_;
+};
+
+}  // namespace
+
+PackedWeights pack_weights(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
+                           tb_shape shape, const RowProvider& rows) {
+    require_accepts(kernel, shape, tile);
+    PackedWeights out;
+    out.kernel = &kernel;
+    out.tile = tile;
+    out.shape = shape;
+    const size_t bytes = kernel.packed_size(&shape, &tile);
+    out.storage = AlignedBuffer(bytes + static_cast<size_t>(kernel.packed_overread));
+    out.bytes = out.storage.span().first(bytes);
+
+    const int64_t step = std::max<int64_t>(1, kernel.pack_row_step(&shape, &tile));
+    const int64_t wanted = std::max<int64_t>(1, kPackElements / shape.k);
+    const int64_t chunk = std::min(std::max(step, wanted / step * step), round_up(shape.n, step));
+    std::atomic<int64_t> next{0};
+    FirstError error;
+    pool.for_each_worker([&](int, int) {
+        try {
+            RowPacker packer(kernel, tile, shape, std::min(chunk, shape.n));
+            while (!error.failed()) {
+                const int64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
+                if (begin >= shape.n) return;
+                packer.pack(rows, begin, std::min(begin + chunk, shape.n), out.storage.data());
+            }
+        } catch (...) {
+            error.keep(std::current_exception());
+        }
+    });
+    error.rethrow();
+    return out;
+}
+
+PackedWeights view_packed(const tb_kernel& kernel, const tb_tile& tile, tb_shape shape,
+                          std::span<const std::byte> bytes) {
+    require_accepts(kernel, shape, tile);
+    const size_t expected = kernel.packed_size(&shape, &tile);
+    if (bytes.size() != expected) {
+        throw Error(fmt::format("{}: packed weights of {} bytes; expected {}",
+                                describe(kernel, shape, tile), bytes.size(), expected));
+    }
+    if (reinterpret_cast<uintptr_t>(bytes.data()) % static_cast<size_t>(kernel.packed_align) != 0) {
+        throw Error(fmt::format("{}: packed weights are not aligned to {} bytes",
+                                describe(kernel, shape, tile), kernel.packed_align));
+    }
+    PackedWeights out;
+    out.kernel = &kernel;
+    out.tile = tile;
+    out.shape = shape;
+    out.bytes = bytes;
+    return out;
+}
+
+void PreparedBatch::reserve(const tb_kernel& kernel, const tb_tile& tile, tb_shape shape,
+                            int64_t m) {
+    const size_t bytes =
+        kernel.prepared_size(&shape, &tile, m) + static_cast<size_t>(kernel.prepared_overread);
+    if (buffer_.size() < bytes) buffer_ = AlignedBuffer(bytes);
+}
+
+const void* PreparedBatch::data() const {
+    return buffer_.data();
+}
+
+int64_t PreparedBatch::m() const {
+    return m_;
+}
+
+void PreparedBatch::prepare(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
+                            tb_shape shape, const float* x, int64_t m, int64_t ld) {
+    tb_activations act{};
+    act.m = m;
+    act.ld = ld;
+    act.x = x;
+    split(pool, kernel, tile, shape, act);
+}
+
+void PreparedBatch::prepare_int8(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
+                                 tb_shape shape, const int8_t* q, const float* q_scale, int64_t m,
+                                 int64_t ld) {
+    tb_activations act{};
+    act.m = m;
+    act.ld = ld;
+    act.q = q;
+    act.q_scale = q_scale;
+    split(pool, kernel, tile, shape, act);
+}
+
+namespace {
+
+// max |x| of a row; a row that is not finite is refused, it would make silent nonsense.
+tb_status take_maximum(float value, float* out) {
+    *out = value;
+    if (std::isfinite(value)) return {TB_OK, nullptr};
+    return {TB_BAD_INPUT, "an activation is infinite or not a number"};
+}
+
+// Both phases for the tokens [m_begin, m_end) on the calling thread.
+tb_status prepare_tokens(const tb_kernel& kernel, const tb_tile& tile, const tb_shape& shape,
+                         const tb_activations& act, int64_t m_begin, int64_t m_end, float* absmax,
+                         void* prepared) {
+    if (m_begin == m_end) return {TB_OK, nullptr};
+    if (act.x != nullptr) {
+        for (int64_t m = m_begin; m < m_end; ++m) {
+            const tb_status status =
+                take_maximum(kernel.row_absmax(act.x + m * act.ld, shape.k), absmax + m);
+            if (status.code != TB_OK) return status;
+        }
+    }
+    return kernel.prepare(&shape, &tile, &act, m_begin, m_end, 0, shape.k, prepared);
+}
+
+}  // namespace
+
+void PreparedBatch::split(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
+                          tb_shape shape, const tb_activations& given) {
+    reserve(kernel, tile, shape, given.m);
+    const int64_t workers = pool.threads();
+    // absmax_ holds the maxima of the tokens, then a block of partial maxima per worker.
+    const int64_t block = round_up(given.m, kLineFloats);
+    const auto floats = static_cast<size_t>(block * (workers + 1)) * sizeof(float);
+    if (absmax_.size() < floats) absmax_ = AlignedBuffer(floats);
+    auto* const absmax = absmax_.as<float>();
+    tb_activations act = given;
+    if (act.x != nullptr) act.absmax = absmax;
+    m_ = given.m;
+
+    FirstStatus status;
+    if (workers == 1 || given.m * shape.k < kSerialPrepareElements) {
+        status.keep(prepare_tokens(kernel, tile, shape, act, 0, act.m, absmax, buffer_.data()));
+    } else if (given.m >= workers) {
+        pool.for_each_worker([&](int worker, int count) {
+            const auto [begin, end] = split_range(act.m, 1, worker, count);
+            status.keep(
+                prepare_tokens(kernel, tile, shape, act, begin, end, absmax, buffer_.data()));
+        });
+    } else {
+        const int64_t step = std::max<int64_t>(1, kernel.prepare_k_step);
+        if (act.x != nullptr) {
+            pool.for_each_worker([&](int worker, int count) {
+                const auto [begin, end] = split_range(shape.k, step, worker, count);
+                float* partial = absmax + block * (worker + 1);
+                for (int64_t m = 0; m < act.m; ++m) {
+                    partial[m] = kernel.row_absmax(act.x + m * act.ld + begin, end - begin);
+                }
+            });
+            for (int64_t m = 0; m < act.m; ++m) {
+                float most = 0.0F;
+                for (int64_t worker = 0; worker < workers; ++worker) {
+                    // Not std::max: a NaN must survive to be refused.
+                    const float partial = absmax[block * (worker + 1) + m];
+                    if (!(partial <= most)) most = partial;
+                    if (std::isnan(most)) break;
+                }
+                status.keep(take_maximum(most, absmax + m));
+            }
+        }
+        if (status.get().code == TB_OK) {
+            pool.for_each_worker([&](int worker, int count) {
+                const auto [begin, end] = split_range(shape.k, step, worker, count);
+                if (begin == end) return;
+                status.keep(
+                    kernel.prepare(&shape, &tile, &act, 0, act.m, begin, end, buffer_.data()));
+            });
+        }
+    }
+    if (status.get().code != TB_OK) {
+        throw Error(fmt::format("{}: cannot prepare {} tokens: {}", describe(kernel, shape, tile),
+                                act.m, reason_of(status.get())));
+    }
+}
+
+void ProductScratch::reserve(const tb_kernel& kernel, const tb_tile& tile, tb_shape shape,
+                             int64_t m, int workers) {
+    const size_t wanted =
+        static_cast<size_t>(round_up(static_cast<int64_t>(kernel.scratch_size(&shape, &tile, m)),
+                                     kLineFloats * static_cast<int64_t>(sizeof(float))));
+    const size_t stride = std::max(stride_, wanted);
+    if (stride * static_cast<size_t>(workers) > buffer_.size()) {
+        buffer_ = AlignedBuffer(stride * static_cast<size_t>(workers));
+    }
+    stride_ = stride;
+}
+
+void* ProductScratch::of(int worker) const {
+    if (stride_ == 0) return nullptr;
+    return buffer_.data() + stride_ * static_cast<size_t>(worker);
+}
+
+namespace {
+
+void check_product(const tb_kernel& kernel, const PackedWeights& weights, int64_t m) {
+    if (std::string_view(kernel.layout) != weights.kernel->layout) {
+        throw Error(fmt::format("kernel {}: reads layout {}, the weights are packed in {}",
+                                kernel.id, kernel.layout, weights.kernel->layout));
+    }
+    if (m < 1 || (m > 1 && (m < kernel.min_m || (kernel.max_m > 0 && m > kernel.max_m)))) {
+        throw Error(fmt::format("kernel {}: cannot multiply {} tokens at once; it takes {} to {}",
+                                kernel.id, m, kernel.min_m,
+                                kernel.max_m > 0 ? std::to_string(kernel.max_m) : "any"));
+    }
+}
+
+// The rows of a product that belong to one worker.
+void run_share(const tb_kernel& kernel, void (*call)(const tb_product*), tb_product p, int worker,
+               int workers) {
+    const auto [begin, end] =
+        split_range(p.shape.n, std::max<int64_t>(1, kernel.row_step), worker, workers);
+    if (begin == end) return;
+    p.n_begin = begin;
+    p.n_end = end;
+    call(&p);
+}
+
+tb_product describe_product(const PackedWeights& weights, const tb_tile* tile,
+                            const PreparedBatch& x) {
+    tb_product p{};
+    p.shape = weights.shape;
+    p.tile = tile != nullptr ? tile : &weights.tile;
+    p.packed = weights.bytes.data();
+    p.prepared = x.data();
+    p.m = x.m();
+    return p;
+}
+
+}  // namespace
+
+tb_tile call_tile(const tb_kernel& kernel, const PackedWeights& weights) {
+    tb_tile tile = default_tile(kernel);
+    const tb_kernel& packer = *weights.kernel;
+    for (int i = 0; i < kernel.tile_param_count; ++i) {
+        if ((kernel.tile_params[i].affects & TB_TILE_AFFECTS_PACK) == 0) continue;
+        for (int j = 0; j < packer.tile_param_count; ++j) {
+            if (std::string_view(kernel.tile_params[i].name) == packer.tile_params[j].name) {
+                tile.value[i] = weights.tile.value[j];
+            }
+        }
+    }
+    return tile;
+}
+
+void multiply_all(ThreadPool& pool, const tb_kernel& kernel, std::span<const Product> products,
+                  const PreparedBatch& x, ProductScratch& scratch, const tb_tile* tile) {
+    for (const Product& product : products) {
+        check_product(kernel, *product.weights, x.m());
+        scratch.reserve(kernel, tile != nullptr ? *tile : product.weights->tile,
+                        product.weights->shape, x.m(), pool.threads());
+    }
+    void (*const call)(const tb_product*) = x.m() == 1 ? kernel.gemv : kernel.gemm;
+    pool.for_each_worker([&](int worker, int workers) {
+        for (const Product& product : products) {
+            tb_product p = describe_product(*product.weights, tile, x);
+            p.y = product.y;
+            p.ldy = product.ldy;
+            p.scratch = scratch.of(worker);
+            run_share(kernel, call, p, worker, workers);
+        }
+    });
+}
+
+void multiply(ThreadPool& pool, const tb_kernel& kernel, const PackedWeights& weights,
+              const PreparedBatch& x, ProductScratch& scratch, float* y, int64_t ldy,
+              const tb_tile* tile) {
+    const Product product{&weights, y, ldy};
+    multiply_all(pool, kernel, {&product, 1}, x, scratch, tile);
+}
+
+void accumulate(ThreadPool& pool, const tb_kernel& kernel, const PackedWeights& weights,
+                const PreparedBatch& x, ProductScratch& scratch, int32_t* acc, int64_t ldy) {
+    if (kernel.accumulate == nullptr) {
+        throw Error(fmt::format("kernel {}: has no integer sums; it is of class {}, not exact",
+                                kernel.id, exactness_name(kernel.exactness)));
+    }
+    check_product(kernel, weights, x.m());
+    scratch.reserve(kernel, weights.tile, weights.shape, x.m(), pool.threads());
+    pool.for_each_worker([&](int worker, int workers) {
+        tb_product p = describe_product(weights, nullptr, x);
+        p.acc = acc;
+        p.ldy = ldy;
+        p.scratch = scratch.of(worker);
+        run_share(kernel, kernel.accumulate, p, worker, workers);
+    });
+}
+
+}  // namespace tritbench

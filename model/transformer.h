@@ -1,0 +1,95 @@
+// The complete BitNet b1.58 decoder (graph of BitNet-b1.58-2B-4T, GGUF arch bitnet-b1.58 and
+// bitnet-25): x -> attn_norm -> q,k,v -> NEOX RoPE -> grouped-query attention over a KV cache ->
+// attn_sub_norm -> o -> +x -> ffn_norm -> relu(gate)^2 * up -> ffn_sub_norm -> down -> + ;
+// output_norm -> head (tied to the embedding or separate).
+//
+// Deterministic: logits are bit-identical for every exact kernel, thread count, batch split and
+// ISA. Nothing here prints or reads a clock: an observer is told when each role begins and ends.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/api/kernel.h"
+#include "model/bitlinear.h"
+#include "model/config.h"
+#include "model/gguf.h"
+#include "model/thread_pool.h"
+
+namespace tritbench {
+
+enum class Role { Embed, Norm, Prepare, Product, Attention, Activation, Head, Other };
+
+// Told of each role's begin and end on the calling thread. Null function pointers: not wanted.
+struct Observer {
+    void (*begin)(void* context, Role role) = nullptr;
+    void (*end)(void* context, Role role) = nullptr;
+    void* context = nullptr;
+};
+
+// done and total in bytes of packed weights.
+using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
+
+// The weights of one model in one layout. Immutable after load; several Sessions may share it.
+// Where the GGUF tensor already is in the kernel's layout (i2s), its bytes stay mapped.
+class Model {
+  public:
+    // `kernel`: any kernel of the layout wanted for the linear layers. Throws Error on files whose
+    // config, tensors, shapes, types or values are not as the architecture expects (naming them).
+    static std::shared_ptr<const Model> load(std::shared_ptr<const GgufFile> file,
+                                             const tb_kernel& kernel, ThreadPool& pool,
+                                             const LoadProgress& progress = {});
+    const ModelConfig& config() const;
+    const GgufFile& file() const;
+    std::string_view layout() const;
+    uint64_t linear_bytes() const;     // packed bytes of all linear layers, read once per token
+    uint64_t head_bytes() const;       // bytes of the LM head
+    uint64_t packed_bytes_owned() const;  // memory repacking took (0 when mapped)
+    uint64_t linear_parameters() const;
+    uint64_t parameters() const;
+
+    struct NamedLinear { std::string name; const PackedWeights* weights; };
+    std::vector<NamedLinear> linears() const;  // for proofs on the model's own packed bytes
+    // Canonical rows of a linear layer straight from the file, for the same proofs.
+    RowProvider canonical_rows(const std::string& name) const;
+
+    struct Impl;
+    explicit Model(std::unique_ptr<Impl> impl);
+    ~Model();
+    const Impl& impl() const { return *impl_; }
+
+  private:
+    std::unique_ptr<Impl> impl_;
+};
+
+// One sequence: KV cache and work buffers. Allocates in its constructor only.
+class Session {
+  public:
+    // Linear layers run with `kernel` (same layout as the model). Throws Error if context or batch
+    // is out of range or the kernel is of another layout or does not run here.
+    Session(std::shared_ptr<const Model> model, const tb_kernel& kernel, ThreadPool& pool,
+            int64_t context, int64_t max_batch);
+    ~Session();
+
+    // Appends tokens (split in batches of max_batch) and returns the logits of the last one,
+    // valid until the next call. Throws Error past the context or on a token out of range.
+    std::span<const float> forward(std::span<const int32_t> tokens);
+    // The same, but logits of every token: [tokens][vocab], row-major, into `logits`.
+    void forward_all(std::span<const int32_t> tokens, std::span<float> logits);
+
+    void reset();             // forget the sequence, keep the buffers
+    void truncate(int64_t position);  // keep the first `position` tokens
+    int64_t position() const;
+    uint64_t kv_bytes_per_token() const;
+    void observe(const Observer& observer);
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tritbench

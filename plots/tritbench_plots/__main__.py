@@ -1,0 +1,5 @@
+import sys
+
+from tritbench_plots.cli import main
+
+sys.exit(main())

@@ -1,0 +1,149 @@
+#include "harness/schema.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "harness/block.h"
+#include "harness/report.h"
+
+namespace tritbench {
+namespace {
+
+TEST(Schema, NamesAreUniqueSnakeCaseAndFound) {
+    std::set<std::string_view> names;
+    for (const ColumnInfo& column : schema_columns()) {
+        EXPECT_TRUE(names.insert(column.name).second) << column.name;
+        EXPECT_EQ(column.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_"),
+                  std::string_view::npos)
+            << column.name;
+        EXPECT_FALSE(column.meaning.empty()) << column.name;
+        EXPECT_GE(column.since, 1);
+        EXPECT_LE(column.since, kSchemaVersion);
+        ASSERT_TRUE(find_column(column.name));
+        EXPECT_EQ(column_info(*find_column(column.name)).name, column.name);
+    }
+    EXPECT_EQ(names.size(), static_cast<size_t>(kColumnCount));
+    EXPECT_FALSE(find_column("no_such_column"));
+}
+
+// The enumeration and the table are kept in step by their order: probe both ends and the middle.
+TEST(Schema, EnumerationMatchesTheTable) {
+    EXPECT_EQ(column_info(Column::SchemaVersion).name, "schema_version");
+    EXPECT_EQ(column_info(Column::BitsPerWeight).name, "bits_per_weight");
+    EXPECT_EQ(column_info(Column::Threads).name, "threads");
+    EXPECT_EQ(column_info(Column::MedianNs).name, "median_ns");
+    EXPECT_EQ(column_info(Column::GbPerS).name, "gb_per_s");
+    EXPECT_EQ(column_info(Column::PctOfCeiling).name, "pct_of_ceiling");
+    EXPECT_EQ(column_info(Column::LogitsHash).name, "logits_hash");
+    EXPECT_EQ(column_info(Column::Reason).name, "reason");
+}
+
+TEST(Schema, DocumentListsExactlyTheseColumns) {
+    std::ifstream file(TRITBENCH_SOURCE_DIR "/results/SCHEMA.md");
+    ASSERT_TRUE(file) << "results/SCHEMA.md";
+    std::vector<std::string> documented;
+    bool inside = false;
+    for (std::string line; std::getline(file, line);) {
+        if (line.starts_with("## ")) inside = line == "## Columns";
+        if (inside && line.starts_with("| `")) documented.push_back(line);
+    }
+    std::vector<std::string> expected;
+    for (const ColumnInfo& c : schema_columns()) {
+        expected.push_back(
+            fmt::format("| `{}` | {} | {} | {} |", c.name, c.unit, c.meaning, c.since));
+    }
+    EXPECT_EQ(documented, expected);
+}
+
+TEST(Schema, CsvLineSurvivesARoundTrip) {
+    Row row;
+    row.set(Column::Cpu, "Xeon \"Gold\", 2 cores");
+    row.set(Column::Reason, "first line\nsecond\tline");
+    row.set(Column::MedianNs, 12.25, 1);
+    row.set(Column::Threads, 2);
+    const std::string line = csv_line(row);
+    EXPECT_EQ(line.back(), '\n');
+    EXPECT_EQ(line.find('\n'), line.size() - 1);
+    const auto back = parse_csv_line(std::string_view(line).substr(0, line.size() - 1));
+    ASSERT_TRUE(back);
+    EXPECT_EQ((*back)[Column::Cpu], "Xeon \"Gold\", 2 cores");
+    EXPECT_EQ((*back)[Column::Reason], "first line second line");
+    EXPECT_EQ(back->number(Column::MedianNs), 12.2);
+    EXPECT_EQ(back->number(Column::Threads), 2);
+    EXPECT_EQ((*back)[Column::Kernel], "");
+}
+
+TEST(Schema, WrongFieldCountsAndQuotesAreRefused) {
+    Row row;
+    std::string line = csv_line(row);
+    line.pop_back();
+    EXPECT_TRUE(parse_csv_line(line));
+    EXPECT_FALSE(parse_csv_line(line + ","));
+    EXPECT_FALSE(parse_csv_line(line.substr(1)));
+    EXPECT_FALSE(parse_csv_line("\"" + line));
+}
+
+TEST(Schema, UnknownIsEmptyNeverZero) {
+    Row row;
+    row.set(Column::GbPerS, std::nan(""), 3);
+    EXPECT_EQ(row[Column::GbPerS], "");
+    row.set(Column::GbPerS, INFINITY, 3);
+    EXPECT_EQ(row[Column::GbPerS], "");
+    EXPECT_FALSE(row.number(Column::GbPerS));
+    EXPECT_EQ(json_object(row), "{}");
+}
+
+TEST(Schema, JsonKeepsHashesAsText) {
+    Row row;
+    row.set(Column::CellKey, "1234567890123456");
+    row.set(Column::LogitsHash, "12e4567890123456");
+    row.set(Column::Threads, 4);
+    row.set(Column::MedianNs, 1.5, 1);
+    const auto object = nlohmann::json::parse(json_object(row));
+    EXPECT_TRUE(object["cell_key"].is_string());
+    EXPECT_TRUE(object["logits_hash"].is_string());
+    EXPECT_EQ(object["threads"], 4);
+    EXPECT_EQ(object["median_ns"], 1.5);
+}
+
+TEST(Report, FormatsAreWhatTheirNamesSay) {
+    Row row;
+    row.set(Column::Level, "e2e");
+    row.set(Column::Model, "tiny");
+    row.set(Column::Kernel, "i2s_scalar");
+    row.set(Column::Phase, "prefill");
+    row.set(Column::Batch, 8);
+    row.set(Column::DepthTokens, 0);
+    row.set(Column::TokensPerS, 12.5, 3);
+    row.set(Column::Status, "ok");
+    row.set(Column::Verified, "bitexact");
+    const std::vector<Row> rows = {row, row};
+    EXPECT_EQ(nlohmann::json::parse(format_rows(rows, "json")).size(), 2U);
+    EXPECT_EQ(nlohmann::json::parse(format_rows({}, "json")).size(), 0U);
+    EXPECT_EQ(format_rows(rows, "csv"), csv_header() + csv_line(row) + csv_line(row));
+    EXPECT_EQ(format_rows({row}, "jsonl"), json_object(row) + "\n");
+    const std::string md = format_rows(rows, "md");
+    EXPECT_NE(md.find("| tiny "), std::string::npos) << md;
+    EXPECT_NE(md.find("pp8"), std::string::npos) << md;
+    EXPECT_NE(md.find("12.50"), std::string::npos) << md;
+    EXPECT_THROW(format_rows(rows, "xml"), std::exception);
+}
+
+TEST(Report, WideIntervalIsMarked) {
+    Row row;
+    std::set<std::string> marks;
+    set_times(row, std::vector<double>{100, 101, 99, 100, 102, 98}, marks);
+    EXPECT_TRUE(marks.empty());
+    EXPECT_EQ(row[Column::MedianNs], "100.0");
+    EXPECT_EQ(row[Column::Ci95LoNs], "98.0");
+    set_times(row, std::vector<double>{100, 150, 99, 100, 102, 98}, marks);
+    EXPECT_EQ(marks, (std::set<std::string>{"wide_interval"}));
+}
+
+}  // namespace
+}  // namespace tritbench

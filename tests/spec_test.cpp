@@ -1,0 +1,212 @@
+#include "harness/spec.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "harness/plan.h"
+#include "kernels/api/error.h"
+#include "model/thread_pool.h"
+#include "tests/temporary_folder.h"
+
+namespace tritbench {
+namespace {
+
+class SpecTest : public testing::Test {
+  protected:
+    Spec read(const std::string& text) const {
+        return read_spec(folder.write("s.toml", text), {folder / "models"});
+    }
+    std::string refusal(const std::string& text) const {
+        try {
+            read(text);
+        } catch (const Error& e) {
+            EXPECT_EQ(std::string(e.what()).find('\n'), std::string::npos) << e.what();
+            return e.what();
+        }
+        return "";
+    }
+    // The message names the line and holds the words.
+    void expect_refusal(const std::string& text, int line, const std::string& words) const {
+        const std::string message = refusal(text);
+        EXPECT_NE(message.find(fmt::format("s.toml:{}:", line)), std::string::npos) << message;
+        EXPECT_NE(message.find(words), std::string::npos) << message;
+    }
+    TemporaryFolder folder;
+};
+
+TEST_F(SpecTest, CellsAreAllCombinations) {
+    const Spec spec = read(R"(
+name = "combinations"
+[[kernel_cells]]
+shapes = ["256x128", "128x256"]
+kernels = ["i2s_scalar", "int8_scalar"]
+batch = [1, 4]
+threads = [1]
+cache = ["hot", "cold"]
+repetitions = 7
+)");
+    EXPECT_EQ(spec.name, "combinations");
+    const std::vector<Cell> cells = spec.cells();
+    EXPECT_EQ(cells.size(), 2U * 2 * 2 * 2);
+    std::set<std::string> keys;
+    for (const Cell& cell : cells) {
+        EXPECT_EQ(cell.repetitions, 7);
+        EXPECT_EQ(cell.phase, cell.batch == 1 ? Phase::Gemv : Phase::Gemm);
+        EXPECT_EQ(cell.spec, "combinations");
+        EXPECT_EQ(cell.unavailable, "") << cell_label(cell);
+        keys.insert(cell_key(cell, "here"));
+    }
+    EXPECT_EQ(keys.size(), cells.size());
+}
+
+TEST_F(SpecTest, KeysDependOnEverythingThatIsMeasured) {
+    const Spec spec = read("[[kernel_cells]]\nshapes = \"256x128\"\nkernels = \"i2s_scalar\"\n");
+    const Cell cell = spec.cells().front();
+    const std::string key = cell_key(cell, "here");
+    EXPECT_EQ(key.size(), 16U);
+    EXPECT_EQ(cell_key(cell, "here"), key);
+    EXPECT_NE(cell_key(cell, "there"), key);
+    Cell other = cell;
+    other.threads = 2;
+    EXPECT_NE(cell_key(other, "here"), key);
+    other = cell;
+    other.batch = 2;
+    EXPECT_NE(cell_key(other, "here"), key);
+    other = cell;
+    other.cache = CacheMode::Cold;
+    EXPECT_NE(cell_key(other, "here"), key);
+}
+
+TEST_F(SpecTest, ModelPresetsAreNotGeneratedByReading) {
+    const Spec spec = read(R"(
+[[model_cells]]
+models = ["125M"]
+kernels = "i2s_scalar"
+prefill = [8, 16]
+decode = 4
+depth = [0, 32]
+)");
+    EXPECT_EQ(spec.cells().size(), (2U + 1) * 2);
+    ASSERT_EQ(spec.models().size(), 1U);
+    EXPECT_EQ(spec.models()[0].preset, "125M");
+    EXPECT_GT(spec.models()[0].file_bytes, 0U);
+    EXPECT_FALSE(std::filesystem::exists(folder / "models"));
+}
+
+TEST_F(SpecTest, TooManyThreadsAndTooMuchContextAreUnavailable) {
+    const Spec spec = read(R"(
+[[kernel_cells]]
+shapes = ["256x128"]
+kernels = "i2s_scalar"
+threads = 1024
+[[model_cells]]
+models = ["125M"]
+kernels = "i2s_scalar"
+prefill = [100000]
+)");
+    const auto cells = spec.cells();
+    ASSERT_EQ(cells.size(), 2U);
+    EXPECT_EQ(cells[0].unavailable,
+              fmt::format("asks 1024 threads, {} CPUs allowed", allowed_cpus().size()));
+    EXPECT_NE(cells[1].unavailable.find("context of 100000"), std::string::npos);
+}
+
+TEST_F(SpecTest, RefusalsNameFileLineAndWhatIsMeant) {
+    expect_refusal("nme = \"x\"\n", 1, "did you mean 'name'?");
+    expect_refusal("name = \"x\"\n[[kernel_cells]]\nshapes = [\"8x8\"]\nthread = 1\n", 4,
+                   "unknown key 'thread' in [[kernel_cells]]; did you mean 'threads'?");
+    expect_refusal("[[model_cells]]\nmodels = [\"125M\"]\nprefil = 3\n", 3,
+                   "did you mean 'prefill'?");
+    expect_refusal("[[kernel_cels]]\nshapes = [\"8x8\"]\n", 1, "did you mean 'kernel_cells'?");
+    expect_refusal("[kernel_cells]\nshapes = [\"8x8\"]\n", 1, "[[kernel_cells]]");
+    expect_refusal("name = \n", 1, "not TOML");
+    expect_refusal("name = 3\n[[kernel_cells]]\nshapes = [\"128x128\"]\n", 1, "text in quotes");
+}
+
+TEST_F(SpecTest, RefusedValues) {
+    const auto kernel_cells = [](const std::string& line) {
+        return "[[kernel_cells]]\nshapes = [\"128x128\"]\n" + line + "\n";
+    };
+    expect_refusal(kernel_cells("kernels = [\"i3s_*\"]"), 3, "i3s_*");
+    expect_refusal(kernel_cells("threads = 0"), 3, "threads '0'");
+    expect_refusal(kernel_cells("threads = \"1..\""), 3, "threads '1..'");
+    expect_refusal(kernel_cells("threads = 1.5"), 3, "whole numbers");
+    expect_refusal(kernel_cells("batch = [0]"), 3, "batch");
+    expect_refusal(kernel_cells("batch = []"), 3, "empty");
+    expect_refusal(kernel_cells("batch = \"many\""), 3, "not a whole number");
+    expect_refusal(kernel_cells("cache = \"lukewarm\""), 3, "expected hot or cold");
+    expect_refusal(kernel_cells("tile = \"BM=3\""), 3, "BM");
+    expect_refusal(kernel_cells("repetitions = 0"), 3, "repetitions");
+    expect_refusal("[[kernel_cells]]\nshapes = [\"128x0\"]\n", 2, "K = 0");
+    expect_refusal("[[kernel_cells]]\nshapes = [\"0x128\"]\n", 2, "N = 0");
+    expect_refusal("[[kernel_cells]]\nshapes = [\"128\"]\n", 2, "not NxK");
+    expect_refusal("[[kernel_cells]]\nshapes = [\"99999999999999999999x1\"]\n", 2, "not NxK");
+    expect_refusal("[[kernel_cells]]\nbatch = 1\n", 1, "no key 'shapes'");
+    expect_refusal("[[model_cells]]\nprefill = 1\n", 1, "no key 'models'");
+    expect_refusal("[[model_cells]]\nmodels = \"125M\"\n", 1, "no key 'decode'");
+    expect_refusal("[[model_cells]]\nmodels = \"126M\"\nprefill = 1\n", 2, "126M");
+    expect_refusal("[[model_cells]]\nfiles = \"absent.gguf\"\nprefill = 1\n", 2, "absent.gguf");
+    expect_refusal("level = \"kernel\"\n[[model_cells]]\nmodels = \"125M\"\nprefill = 1\n", 1,
+                   "the other one");
+}
+
+TEST_F(SpecTest, EmptyAndMissingSpecs) {
+    EXPECT_NE(refusal("name = \"x\"\n").find("nothing to measure"), std::string::npos);
+    try {
+        read_spec(folder / "absent.toml");
+        ADD_FAILURE() << "a missing spec was read";
+    } catch (const Error& e) {
+        EXPECT_NE(std::string(e.what()).find("absent.toml"), std::string::npos) << e.what();
+    }
+}
+
+TEST_F(SpecTest, TheHashFollowsTheText) {
+    const std::string text = "[[kernel_cells]]\nshapes = [\"128x128\"]\n";
+    const std::string hash = read(text).hash;
+    EXPECT_EQ(read(text).hash, hash);
+    EXPECT_NE(read(text + "batch = 2\n").hash, hash);
+}
+
+TEST(PlanText, ThreadRanges) {
+    const int n = static_cast<int>(allowed_cpus().size());
+    EXPECT_EQ(parse_threads("3", "t"), std::vector<int>{3});
+    EXPECT_EQ(parse_threads("n", "t"), std::vector<int>{n});
+    EXPECT_EQ(parse_threads("2..5", "t"), (std::vector<int>{2, 3, 4, 5}));
+    EXPECT_EQ(parse_threads("1..12*2", "t"), (std::vector<int>{1, 2, 4, 8, 12}));
+    EXPECT_EQ(parse_threads("1..n", "t").back(), n);
+    for (const char* bad : {"", "0", "-1", "x", "5..2", "1..0", "1..n*0", "1025", "1...n"}) {
+        EXPECT_THROW(parse_threads(bad, "t"), Error) << bad;
+    }
+}
+
+TEST(PlanText, ShapesAndLists) {
+    const tb_shape shape = parse_shape("2560x6912", "s");
+    EXPECT_EQ(shape.n, 2560);
+    EXPECT_EQ(shape.k, 6912);
+    for (const char* bad : {"", "x", "1x", "x1", "1x2x3", "1 x2", "-1x2", "2560X6912"}) {
+        EXPECT_THROW(parse_shape(bad, "s"), Error) << bad;
+    }
+    EXPECT_EQ(split_list("a,b"), (std::vector<std::string>{"a", "b"}));
+    EXPECT_EQ(split_list(""), std::vector<std::string>{""});
+    EXPECT_EQ(did_you_mean("thread", {"shapes", "threads"}), "; did you mean 'threads'?");
+    EXPECT_EQ(did_you_mean("zzzz", {"shapes", "threads"}), "");
+}
+
+// Every spec that is shipped must be understood.
+TEST(ShippedSpecs, AreAllReadable) {
+    int found = 0;
+    TemporaryFolder folder;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(TRITBENCH_SOURCE_DIR "/experiments")) {
+        if (entry.path().extension() != ".toml") continue;
+        ++found;
+        EXPECT_NO_THROW(EXPECT_FALSE(read_spec(entry.path(), {folder / "models"}).cells().empty()))
+            << entry.path();
+    }
+    EXPECT_GE(found, 4);
+}
+
+}  // namespace
+}  // namespace tritbench
