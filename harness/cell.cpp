@@ -112,4 +112,10 @@ double predicted_call_seconds(const Cell& cell) {
     return 0.01 + cell.work_macs / 0.2e9 / cell.threads;
 }
 
+uint64_t repetition_weight(const Cell& cell) {
+    const double macs_per_s = std::string_view(cell.kernel->isa) == "scalar" ? 0.5e9 : 20e9;
+    const double calls = cell.phase == Phase::Decode ? static_cast<double>(cell.tokens) : 1;
+    return 1 + static_cast<uint64_t>(100 * calls * cell.work_macs / macs_per_s / cell.threads);
+}
+
 }  // namespace tritbench

@@ -69,4 +69,7 @@ std::string hex16(uint64_t value);
 // Seconds one call may take on a slow machine; the time limit of a step is derived from it.
 double predicted_call_seconds(const Cell& cell);
 
+// A rough weight of one repetition among others, for progress: about tens of milliseconds.
+uint64_t repetition_weight(const Cell& cell);
+
 }  // namespace tritbench

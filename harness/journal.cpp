@@ -72,7 +72,11 @@ void write_atomically(const fs::path& path, std::string_view text) {
         throw;
     }
     ::close(fd);
-    fs::rename(partial, path);
+    std::error_code problem;
+    fs::rename(partial, path, problem);
+    if (!problem) return;
+    ::unlink(partial.c_str());
+    throw Error(fmt::format("{}: cannot be written: {}", path.string(), problem.message()));
 }
 
 struct Contents {
@@ -198,7 +202,7 @@ void Journal::create(const JournalRequest& request) {
     run_id_ = fmt::format("{}-{:04x}", utc_compact(), entropy() & 0xffffU);
     write_state(false);
     write_atomically(beside(".machine.json"), request.machine_card.dump(2) + "\n");
-    fs::remove(beside(".samples.jsonl"));
+    ::unlink(beside(".samples.jsonl").c_str());
     if (::ftruncate(fd_, 0) != 0) {
         throw Error(fmt::format("{}: cannot be written: {}", csv_.string(), std::strerror(errno)));
     }
@@ -254,7 +258,12 @@ void Journal::move_aside() {
         for (int i = 2; fs::exists(to); ++i) {
             to = beside(fmt::format(".{}-{}{}", stamp, i, extension).c_str());
         }
-        fs::rename(old, to);
+        std::error_code problem;
+        fs::rename(old, to, problem);
+        if (problem) {
+            throw Error(fmt::format("{}: cannot be moved to {}: {}", old.string(), to.string(),
+                                    problem.message()));
+        }
         moved_to_ = to;
     }
     ::close(fd_);

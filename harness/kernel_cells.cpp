@@ -160,7 +160,7 @@ class KernelBlock {
         interleave(repetitions, options_.seed, [&](size_t i, int) {
             begin(*benches_[i], static_cast<double>(benches_[i]->calls));
             benches_[i]->measure_once();
-            reporter_.advance(1);
+            reporter_.advance(repetition_weight(benches_[i]->cell));
             return true;
         });
         const std::set<std::string> marks = noise.marks();
@@ -190,7 +190,7 @@ class KernelBlock {
         auto bench = std::make_unique<CellBench>(pool_, cell, position, *copies, rows_, x_,
                                                  options_.seed + 2);
         bench->proved = bench->prove(reporter_);
-        reporter_.advance(1);
+        reporter_.advance(repetition_weight(cell));
         if (bench->proved.ok()) {
             benches_.push_back(std::move(bench));
         } else {
@@ -210,7 +210,7 @@ class KernelBlock {
             if (after.ok() && !intact[&copies]) {
                 after = {Proof::No, "a kernel of this layout wrote into the packed weights"};
             }
-            reporter_.advance(1);
+            reporter_.advance(repetition_weight(bench->cell));
             if (after.ok()) continue;
             send_row(reporter_, bench->position, failed_row("after timing: " + after.reason));
             bench->dropped = true;

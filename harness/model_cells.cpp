@@ -101,7 +101,7 @@ class ThreadsPass {
         const int64_t m =
             bench.cell->phase == Phase::Decode ? 1 : std::min(bench.cell->tokens, kPrefillBatch);
         bench.proved = bench.run->prove(m, [&] { reporter_.alive(); });
-        reporter_.advance(1);
+        reporter_.advance(repetition_weight(*bench.cell));
         if (!bench.proved.ok()) fail(bench, when + bench.proved.reason);
     }
 
@@ -121,7 +121,7 @@ class ThreadsPass {
             begin(*bench.cell, bench.position, 3);
             std::string problem;
             const uint64_t hash = bench.run->repeat(*bench.cell, &bench.samples, &problem);
-            reporter_.advance(1);
+            reporter_.advance(repetition_weight(*bench.cell));
             if (problem.empty() && hash != bench.hash) {
                 problem = fmt::format("the logits changed from {} to {} between repetitions",
                                       hex16(bench.hash), hex16(hash));

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -107,8 +108,24 @@ class Table {
 
 std::vector<const tb_kernel*> read_kernels(const Table& table) {
     const auto globs = table.texts("kernels", {"*"});
-    return table.located("kernels",
-                         [&] { return match_kernels(fmt::format("{}", fmt::join(globs, ","))); });
+    auto kernels = table.located(
+        "kernels", [&] { return match_kernels(fmt::format("{}", fmt::join(globs, ","))); });
+    const std::string isa = table.text("isa", "all");
+    if (isa != "all" && isa != "best") {
+        throw Error(
+            fmt::format("{}: '{}' is not known; expected all or best", table.at("isa"), isa));
+    }
+    if (isa == "all") return kernels;
+    // The last of each layout that runs here, in the order of the registry.
+    std::map<std::string_view, const tb_kernel*> best;
+    for (const tb_kernel* kernel : kernels) {
+        if (runs_here(*kernel)) best[kernel->layout] = kernel;
+    }
+    std::erase_if(kernels, [&](const tb_kernel* k) { return best[k->layout] != k; });
+    if (kernels.empty()) {
+        throw Error(fmt::format("{}: none of these kernels runs here", table.at("kernels")));
+    }
+    return kernels;
 }
 
 std::vector<int> read_threads(const Table& table) {
@@ -126,8 +143,9 @@ int read_repetitions(const Table& table, int fallback) {
 
 KernelAxes read_kernel_axes(const std::string& file, const toml::table& toml,
                             const std::string& name) {
-    const Table table(file, toml, "[[kernel_cells]]",
-                      {"shapes", "kernels", "batch", "threads", "cache", "tile", "repetitions"});
+    const Table table(
+        file, toml, "[[kernel_cells]]",
+        {"shapes", "kernels", "isa", "batch", "threads", "cache", "tile", "repetitions"});
     KernelAxes axes;
     axes.spec = name;
     axes.kernels = read_kernels(table);
@@ -153,9 +171,9 @@ KernelAxes read_kernel_axes(const std::string& file, const toml::table& toml,
 
 ModelAxes read_model_axes(const std::string& file, const toml::table& toml, const std::string& name,
                           const SpecOptions& options) {
-    const Table table(
-        file, toml, "[[model_cells]]",
-        {"models", "files", "kernels", "prefill", "decode", "depth", "threads", "repetitions"});
+    const Table table(file, toml, "[[model_cells]]",
+                      {"models", "files", "kernels", "isa", "prefill", "decode", "depth", "threads",
+                       "repetitions"});
     if (!table.has("models") && !table.has("files")) table.required("models");
     ModelAxes axes;
     axes.spec = name;

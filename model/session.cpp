@@ -1,6 +1,7 @@
 // Session: the forward pass, top to bottom.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>

@@ -40,19 +40,25 @@ class Model {
   public:
     // `kernel`: any kernel of the layout wanted for the linear layers. Throws Error on files whose
     // config, tensors, shapes, types or values are not as the architecture expects (naming them).
+    // Linear layers: I2_S, no code 3, a positive scale. Norms, embedding, head: F16 or F32. A
+    // tensor that the graph has no place for (a bias, a `.scale` other than exactly 1) is refused
+    // too: leaving it out would silently make another model.
     static std::shared_ptr<const Model> load(std::shared_ptr<const GgufFile> file,
                                              const tb_kernel& kernel, ThreadPool& pool,
                                              const LoadProgress& progress = {});
     const ModelConfig& config() const;
     const GgufFile& file() const;
     std::string_view layout() const;
-    uint64_t linear_bytes() const;     // packed bytes of all linear layers, read once per token
-    uint64_t head_bytes() const;       // bytes of the LM head
+    uint64_t linear_bytes() const;        // packed bytes of all linear layers, read once per token
+    uint64_t head_bytes() const;          // bytes of the LM head
     uint64_t packed_bytes_owned() const;  // memory repacking took (0 when mapped)
     uint64_t linear_parameters() const;
     uint64_t parameters() const;
 
-    struct NamedLinear { std::string name; const PackedWeights* weights; };
+    struct NamedLinear {
+        std::string name;
+        const PackedWeights* weights;
+    };
     std::vector<NamedLinear> linears() const;  // for proofs on the model's own packed bytes
     // Canonical rows of a linear layer straight from the file, for the same proofs.
     RowProvider canonical_rows(const std::string& name) const;
@@ -81,7 +87,7 @@ class Session {
     // The same, but logits of every token: [tokens][vocab], row-major, into `logits`.
     void forward_all(std::span<const int32_t> tokens, std::span<float> logits);
 
-    void reset();             // forget the sequence, keep the buffers
+    void reset();                     // forget the sequence, keep the buffers
     void truncate(int64_t position);  // keep the first `position` tokens
     int64_t position() const;
     uint64_t kv_bytes_per_token() const;

@@ -7,6 +7,7 @@
 
 #include "harness/plan.h"
 #include "kernels/api/error.h"
+#include "kernels/api/registry.h"
 #include "model/thread_pool.h"
 #include "tests/temporary_folder.h"
 
@@ -150,6 +151,20 @@ TEST_F(SpecTest, RefusedValues) {
     expect_refusal("[[model_cells]]\nfiles = \"absent.gguf\"\nprefill = 1\n", 2, "absent.gguf");
     expect_refusal("level = \"kernel\"\n[[model_cells]]\nmodels = \"125M\"\nprefill = 1\n", 1,
                    "the other one");
+}
+
+TEST_F(SpecTest, BestIsOneKernelOfEachLayout) {
+    const std::string text = "[[kernel_cells]]\nshapes = \"256x128\"\nkernels = \"i2s_*,int8_*\"\n";
+    const auto cells = read(text + "isa = \"best\"\n").cells();
+    ASSERT_EQ(cells.size(), 2U);
+    for (const Cell& cell : cells) {
+        EXPECT_EQ(cell.kernel, best_kernel_of_layout(cell.kernel->layout));
+    }
+    EXPECT_GT(read(text).cells().size(), 2U);
+    const auto scalar =
+        read("[[kernel_cells]]\nshapes = \"256x128\"\nkernels = \"*_scalar\"\nisa = \"best\"\n");
+    for (const Cell& cell : scalar.cells()) EXPECT_STREQ(cell.kernel->isa, "scalar");
+    expect_refusal(text + "isa = \"fastest\"\n", 4, "expected all or best");
 }
 
 TEST_F(SpecTest, EmptyAndMissingSpecs) {

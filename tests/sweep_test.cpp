@@ -54,7 +54,7 @@ void lie(const tb_product* p) {
 void lie_later(const tb_product* p) {
     static int calls = 0;
     real().gemv(p);
-    if (trap(p) && ++calls > 40) spoil(p, 0);
+    if (trap(p) && ++calls > 5) spoil(p, 0);
 }
 // The bug of the issue: only K % 128 == 32, only from the second row on.
 void lie_at_32(const tb_product* p) {
@@ -207,9 +207,13 @@ TEST(Sweep, WhatCannotRunIsARowWithItsReason) {
     absent.features = TB_FEATURE_SVE2 | TB_FEATURE_AMX_INT8;  // no CPU has both
     std::vector<Cell> cells = cells_of({&absent});
     const auto crowded = cells_of({&real()}, kTrapShape, 1024);
-    const auto ragged = cells_of({&real()}, {64, 33});
+    tb_kernel picky = planted("planted_picky", real().gemv);
+    picky.accepts = [](const tb_shape*, const tb_tile*) {
+        return tb_status{TB_BAD_SHAPE, "K is not to its taste"};
+    };
+    const auto refused = cells_of({&picky});
     cells.insert(cells.end(), crowded.begin(), crowded.end());
-    cells.insert(cells.end(), ragged.begin(), ragged.end());
+    cells.insert(cells.end(), refused.begin(), refused.end());
     const RunResult result = run_cells(cells, quiet(), nullptr);
     EXPECT_EQ(result.exit_code(), 0);
     ASSERT_EQ(result.rows.size(), 3U);
@@ -219,6 +223,7 @@ TEST(Sweep, WhatCannotRunIsARowWithItsReason) {
         expect_not_timed(row);
     }
     EXPECT_NE(result.rows[1][Column::Reason].find("asks 1024 threads"), std::string::npos);
+    EXPECT_NE(result.rows[2][Column::Reason].find("K is not to its taste"), std::string::npos);
 }
 
 TEST(Sweep, ColdRotationsAreMeasured) {
@@ -233,7 +238,7 @@ TEST(Sweep, ColdRotationsAreMeasured) {
     EXPECT_EQ(result.rows[0][Column::CacheMode], "cold");
     const bool capped = result.rows[0][Column::Noise].find("cold_capped") != std::string::npos;
     const double footprint = *result.rows[0].number(Column::FootprintBytes);
-    if (!capped) EXPECT_GE(footprint, 2.0 * static_cast<double>(last_level_cache_bytes()));
+    EXPECT_TRUE(capped || footprint >= 2.0 * static_cast<double>(last_level_cache_bytes()));
 }
 
 TEST(Sweep, AJournalResumesWithoutLosingOrDoublingRows) {

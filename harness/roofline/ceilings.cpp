@@ -3,109 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cmath>
 #include <functional>
 
 #include "harness/environment.h"
 #include "harness/roofline/probe_memory.h"
+#include "harness/roofline/probe_runner.h"
 #include "harness/roofline/probe_tables.h"
 #include "kernels/api/error.h"
 
 namespace tritbench {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// What probes return ends here, so that their work is needed.
-std::atomic<uint64_t> g_sink{0};
-
-// One timed run of all workers; times are those of each worker inside the job.
-struct WorkerTimes {
-    alignas(64) Clock::time_point begin;
-    Clock::time_point end;
-};
-
-// Seconds from the first worker's start to the last one's end of body(worker).
-template <class Body>
-double run_timed(ThreadPool& pool, Body&& body) {
-    std::vector<WorkerTimes> times(static_cast<size_t>(pool.threads()));
-    pool.for_each_worker([&](int worker, int) {
-        WorkerTimes& mine = times[static_cast<size_t>(worker)];
-        mine.begin = Clock::now();
-        g_sink.fetch_xor(body(worker), std::memory_order_relaxed);
-        mine.end = Clock::now();
-    });
-    Clock::time_point begin = times[0].begin, end = times[0].end;
-    for (const WorkerTimes& t : times) {
-        begin = std::min(begin, t.begin);
-        end = std::max(end, t.end);
-    }
-    return std::max(std::chrono::duration<double>(end - begin).count(), 1e-9);
-}
-
-// A probe ready to run: `repeat(worker, count)` does `count` units of work.
-struct Candidate {
-    std::string name;
-    std::function<uint64_t(int worker, uint64_t count)> repeat;
-    double work_per_unit = 0;  // of all workers together: bytes, multiply-accumulates
-    uint64_t count = 1;        // calibrated
-    double best = 0;           // 1e9 per second
-};
-
-// Runs all workers once, keeps the rate if it is the best yet, and returns the seconds.
-double measure_once(ThreadPool& pool, Candidate& candidate) {
-    const double seconds =
-        run_timed(pool, [&](int worker) { return candidate.repeat(worker, candidate.count); });
-    const double work = candidate.work_per_unit * static_cast<double>(candidate.count);
-    candidate.best = std::max(candidate.best, work / seconds * 1e-9);
-    return seconds;
-}
-
-// Finds how many units last `seconds` by quadrupling: the cost of one unit is unknown by orders of
-// magnitude, and the first runs also warm caches, pages and the clock. Rates of runs too short for
-// the clock and the start of the workers to be negligible are forgotten.
-void calibrate(ThreadPool& pool, Candidate& candidate, double seconds) {
-    for (candidate.count = 1; candidate.count < (uint64_t{1} << 56); candidate.count *= 4) {
-        candidate.best = 0;
-        const double taken = measure_once(pool, candidate);
-        if (taken >= seconds) return;
-        if (taken >= seconds / 8) {
-            const double wanted = static_cast<double>(candidate.count) * seconds / taken;
-            candidate.count = static_cast<uint64_t>(std::ceil(wanted));
-            candidate.best = 0;
-            measure_once(pool, candidate);
-            return;
-        }
-    }
-}
-
-// Screens all candidates with one short try, then gives those near the best their full tries,
-// interleaved, so that a quiet moment of the machine is seen by each.
-void measure_all(ThreadPool& pool, std::vector<Candidate>& candidates,
-                 const CeilingOptions& options) {
-    double best = 0;
-    for (Candidate& candidate : candidates) {
-        calibrate(pool, candidate, options.probe_seconds / 4);
-        best = std::max(best, candidate.best);
-    }
-    std::vector<Candidate*> finalists;
-    for (Candidate& candidate : candidates)
-        if (candidate.best >= 0.85 * best) finalists.push_back(&candidate);
-    std::sort(finalists.begin(), finalists.end(),
-              [](const Candidate* a, const Candidate* b) { return a->best > b->best; });
-    constexpr size_t kMostFinalists = 3;
-    if (finalists.size() > kMostFinalists) finalists.resize(kMostFinalists);
-    for (Candidate* candidate : finalists) {
-        const double units =
-            candidate->best * 1e9 * options.probe_seconds / candidate->work_per_unit;
-        candidate->count = std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(units)));
-    }
-    for (int t = 0; t < options.tries; ++t)
-        for (Candidate* candidate : finalists) measure_once(pool, *candidate);
-}
 
 std::string pins_key(const ThreadPool& pool) {
     return fmt::format("{}", fmt::join(pool.pins(), ","));

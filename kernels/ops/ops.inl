@@ -114,11 +114,11 @@ constexpr int kValueTile = TB_OPS_LANES == 16 ? 2 : 1;  // 16-lane columns of on
 
 // What up to kRows (token, head) pairs with the same KV head work on.
 struct Rows {
-    float* q;           // [kRows][row_stride], zero behind head_dim
-    float* out;         // [kRows][row_stride], not yet divided by the sum
-    float* scores;      // [kRows][score_stride]
+    float* q;       // [kRows][row_stride], zero behind head_dim
+    float* out;     // [kRows][row_stride], not yet divided by the sum
+    float* scores;  // [kRows][score_stride]
     int64_t score_stride;
-    const float* k;     // [positions][row_stride]
+    const float* k;  // [positions][row_stride]
     const float* v;
     int64_t row_stride;
     int64_t positions;  // of the row that sees most
@@ -266,4 +266,4 @@ void attention(const tb_attention* a) {
 }  // namespace
 
 #define TB_OPS_TABLE(isa, features) \
-    {isa, features, rms_norm, rope, softmax, attention, relu2_gate, add, f16_to_f32, exp_all}
+    { isa, features, rms_norm, rope, softmax, attention, relu2_gate, add, f16_to_f32, exp_all }

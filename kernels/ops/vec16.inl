@@ -42,7 +42,9 @@ inline Pair<V> operator*(Pair<V> a, Pair<V> b) {
     return {a.lo * b.lo, a.hi * b.hi};
 }
 
-inline Native maximum(Native a, Native b) { return a > b ? a : b; }
+inline Native maximum(Native a, Native b) {
+    return a > b ? a : b;
+}
 template <class V>
 inline Pair<V> maximum(Pair<V> a, Pair<V> b) {
     return {maximum(a.lo, b.lo), maximum(a.hi, b.hi)};
@@ -69,12 +71,20 @@ struct Access<Pair<V>> {
         Access<V>::store(p + kHalf, v.hi);
     }
 };
-inline V16 splat(float x) { return Access<V16>::splat(x); }
-inline V16 load(const float* p) { return Access<V16>::load(p); }
-inline void store(float* p, V16 v) { Access<V16>::store(p, v); }
+inline V16 splat(float x) {
+    return Access<V16>::splat(x);
+}
+inline V16 load(const float* p) {
+    return Access<V16>::load(p);
+}
+inline void store(float* p, V16 v) {
+    Access<V16>::store(p, v);
+}
 
 // The fixed tree, first half: 16 -> 8 -> 4 lanes, lane i + width/2 added to lane i.
-inline F4 to4(F4 v) { return v; }
+inline F4 to4(F4 v) {
+    return v;
+}
 #if TB_OPS_LANES >= 8
 inline F4 to4(F8 v) {
     return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
@@ -92,8 +102,12 @@ inline F4 to4(Pair<V> v) {
 }
 
 // Second half: 4 -> 2 -> 1.
-inline float tree(F4 v) { return (v[0] + v[2]) + (v[1] + v[3]); }
-inline float sum16(V16 v) { return tree(to4(v)); }
+inline float tree(F4 v) {
+    return (v[0] + v[2]) + (v[1] + v[3]);
+}
+inline float sum16(V16 v) {
+    return tree(to4(v));
+}
 
 // The same tree for four vectors at once.
 inline F4 sum16(V16 a, V16 b, V16 c, V16 d) {
@@ -101,10 +115,10 @@ inline F4 sum16(V16 a, V16 b, V16 c, V16 d) {
     const F4 b4 = to4(b);
     const F4 c4 = to4(c);
     const F4 d4 = to4(d);
-    const F4 ab = __builtin_shufflevector(a4, b4, 0, 1, 4, 5) +
-                  __builtin_shufflevector(a4, b4, 2, 3, 6, 7);
-    const F4 cd = __builtin_shufflevector(c4, d4, 0, 1, 4, 5) +
-                  __builtin_shufflevector(c4, d4, 2, 3, 6, 7);
+    const F4 ab =
+        __builtin_shufflevector(a4, b4, 0, 1, 4, 5) + __builtin_shufflevector(a4, b4, 2, 3, 6, 7);
+    const F4 cd =
+        __builtin_shufflevector(c4, d4, 0, 1, 4, 5) + __builtin_shufflevector(c4, d4, 2, 3, 6, 7);
     return __builtin_shufflevector(ab, cd, 0, 2, 4, 6) +
            __builtin_shufflevector(ab, cd, 1, 3, 5, 7);
 }

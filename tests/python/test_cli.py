@@ -1,0 +1,315 @@
+"""The command line from outside: exit codes, one-line errors, result files, interrupts."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas
+import pytest
+
+SPEC = """
+name = "tiny"
+[[kernel_cells]]
+shapes = ["256x256", "128x384"]
+kernels = ["i2s_scalar", "int8_scalar"]
+batch = [1, 3]
+threads = [1]
+repetitions = 6
+"""
+CELLS = 8
+
+
+def run(*args, cwd=None, **kwargs):
+    return subprocess.run([str(a) for a in args], cwd=cwd, capture_output=True, text=True,
+                          timeout=300, check=False, **kwargs)
+
+
+@pytest.fixture
+def spec(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(SPEC)
+    return path
+
+
+def expect_refused(result, *words):
+    """Exit code 2 and one line on stderr that holds the words."""
+    assert result.returncode == 2, result
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+    assert result.stdout == ""
+
+
+def schema_columns(root):
+    text = (root / "results" / "SCHEMA.md").read_text().split("## Columns")[1].split("\n## ")[0]
+    return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+
+
+# ---- bad usage -----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("args, words", [
+    (["bench", "--kernel", "i3s_*"], ["i3s_*", "i2s_"]),
+    (["bench", "--shape", "128x0"], ["--shape", "K = 0"]),
+    (["bench", "--shape", "0x128"], ["--shape", "N = 0"]),
+    (["bench", "--shape", "128"], ["NxK"]),
+    (["bench", "--threads", "0"], ["--threads", "'0'"]),
+    (["bench", "--threads", "-1"], ["--threads"]),
+    (["bench", "--batch", "0"], ["--batch"]),
+    (["bench", "--batch", "1,x"], ["--batch", "'x'"]),
+    (["bench", "--cache", "warm"], ["--cache", "hot or cold"]),
+    (["bench", "--tile", "BM=7", "--kernel", "i2s_scalar"], ["BM"]),
+    (["bench", "--reps", "0"], ["--reps"]),
+    (["bench", "--no-such-flag"], ["--no-such-flag"]),
+    (["bench", "--timeout", "0"], ["--timeout"]),
+    (["bench", "--csv", "/no/such/folder/x.csv"], ["/no/such/folder/x.csv", "cannot be written"]),
+    (["bench", "--csv", "/proc/x.csv"], ["/proc/x.csv", "cannot be written"]),
+    (["bench", "--csv", "results.txt"], ["results.txt", ".csv"]),
+    (["sweep", "absent.toml"], ["absent.toml"]),
+    (["sweep"], ["spec"]),
+    (["e2e", "-m", "absent.gguf"], ["absent.gguf"]),
+    (["e2e", "-m", "absent.gguf", "-p", "x"], ["-p", "'x'"]),
+    (["e2e", "-m", "absent.gguf", "-p", "0", "-n", "0"], ["nothing to measure"]),
+    (["e2e", "-m", "absent.gguf", "-t", "0"], ["-t", "'0'"]),
+    (["e2e"], ["-m"]),
+    (["kernels", "zzz*"], ["zzz*"]),
+    (["nonsense"], ["subcommand"]),
+    ([], ["subcommand"]),
+])
+def test_bad_usage_is_one_line_and_exit_2(tritbench, tmp_path, args, words):
+    expect_refused(run(tritbench, *args, cwd=tmp_path), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("broken, words", [
+    (SPEC.replace("threads", "thraeds"), ["tiny.toml:7", "'thraeds'", "'threads'"]),
+    (SPEC.replace("i2s_scalar", "i2s_scaler"), ["tiny.toml:5", "i2s_scaler"]),
+    (SPEC.replace("256x256", "256x0"), ["tiny.toml:4", "K = 0"]),
+    (SPEC.replace("[1]", "0"), ["tiny.toml:7", "'0'"]),
+    (SPEC + "[[", ["tiny.toml:9", "not TOML"]),
+])
+def test_a_bad_spec_names_its_line_and_writes_nothing(tritbench, spec, broken, words):
+    spec.write_text(broken)
+    expect_refused(run(tritbench, "sweep", spec, "-o", "out.csv", cwd=spec.parent), *words)
+    assert [p.name for p in spec.parent.iterdir()] == ["tiny.toml"]
+
+
+def test_an_unwritable_folder_is_refused_before_measuring(tritbench, spec):
+    if os.geteuid() == 0:
+        target = "/proc/1/out.csv"  # not even root may create a file there
+    else:
+        folder = spec.parent / "locked"
+        folder.mkdir(mode=0o500)
+        target = folder / "out.csv"
+    result = run(tritbench, "sweep", spec, "-o", target)
+    expect_refused(result, "cannot be written")
+    assert "proving" not in result.stderr
+
+
+def test_a_foreign_file_is_left_alone(tritbench, spec):
+    out = spec.parent / "out.csv"
+    out.write_text("a,b\n1,2\n")
+    expect_refused(run(tritbench, "sweep", spec, "-o", out), "not a result file")
+    expect_refused(run(tritbench, "sweep", spec, "-o", out, "--fresh"), "not a result file")
+    assert out.read_text() == "a,b\n1,2\n"
+
+
+# ---- kernels ---------------------------------------------------------------------------------------
+
+def test_kernels_lists_the_registry_in_three_ways(tritbench):
+    listed = json.loads(run(tritbench, "kernels", "--json").stdout)
+    ids = [k["id"] for k in listed]
+    assert {"i2s_scalar", "int8_scalar", "f16_scalar"} <= set(ids)
+    assert len(set(ids)) == len(ids)
+    scalar = next(k for k in listed if k["id"] == "i2s_scalar")
+    assert scalar["runs_here"] and scalar["bits_per_weight"] == 2.0
+    assert scalar["exactness"] == "exact"
+    rows = list(csv.DictReader(run(tritbench, "kernels", "--csv").stdout.splitlines()))
+    assert [r["id"] for r in rows] == ids
+    table = run(tritbench, "kernels").stdout
+    assert all(i in table for i in ids)
+
+
+def test_what_tritbench_cpu_takes_away_is_listed_with_its_reason(tritbench):
+    env = dict(os.environ, TRITBENCH_CPU="baseline")
+    listed = json.loads(run(tritbench, "kernels", "--json", env=env).stdout)
+    for kernel in listed:
+        assert kernel["runs_here"] == (kernel["isa"] in ("scalar", "neon")), kernel
+        assert kernel["runs_here"] or kernel["why_not"]
+
+
+# ---- a sweep and its files ----------------------------------------------------------------------------
+
+def test_a_sweep_writes_rows_that_pandas_reads(tritbench, spec, root):
+    out = spec.parent / "out.csv"
+    result = run(tritbench, "sweep", spec, "-o", out)
+    assert result.returncode == 0, result.stderr
+    assert str(out) in result.stderr
+    frame = pandas.read_csv(out)
+    assert list(frame.columns) == schema_columns(root)
+    assert len(frame) == CELLS
+    assert frame["cell_key"].nunique() == CELLS
+    assert (frame["status"] == "ok").all()
+    assert (frame["verified"] == "bitexact").all()
+    assert (frame["spec"] == "tiny").all()
+    assert frame["run_id"].nunique() == 1
+    assert (frame["median_ns"] > 0).all()
+    assert (frame["min_ns"] <= frame["median_ns"]).all()
+    assert (frame["ci95_lo_ns"] <= frame["median_ns"]).all()
+    assert (frame["median_ns"] <= frame["ci95_hi_ns"]).all()
+    # Empty means unknown: a gemm has no share of the read bandwidth, a kernel no tokens/s.
+    assert frame["tokens_per_s"].isna().all()
+    assert frame.loc[frame["phase"] == "gemm", "pct_of_ceiling"].isna().all()
+    assert frame.loc[frame["phase"] == "gemv", "pct_of_ceiling"].notna().all()
+    macs = frame["n"] * frame["k"] * frame["batch"]
+    assert ((macs / frame["median_ns"] - frame["gmac_per_s"]).abs() < 0.01 * frame["gmac_per_s"]
+            + 0.001).all()
+
+    samples = [json.loads(line) for line in out.with_suffix(".samples.jsonl").open()]
+    assert [s["cell_key"] for s in samples] == list(frame["cell_key"])
+    medians = frame.set_index("cell_key")["median_ns"]
+    for sample in samples:
+        assert len(sample["samples_ns"]) == 6
+        median = pandas.Series(sample["samples_ns"]).median()
+        assert abs(median - medians[sample["cell_key"]]) <= 0.06
+    card = json.loads(out.with_suffix(".machine.json").read_text())
+    assert card["machine_id"] == frame["machine_id"][0]
+    assert json.loads(out.with_suffix(".state.json").read_text())["complete"] is True
+
+    before = out.read_bytes()
+    expect_refused(run(tritbench, "sweep", spec, "-o", out), "is complete", "--fresh")
+    assert out.read_bytes() == before
+
+
+def test_fresh_keeps_the_old_rows_aside(tritbench, spec):
+    spec.write_text(SPEC.replace("[1, 3]", "[1]").replace(', "128x384"', ""))
+    out = spec.parent / "out.csv"
+    assert run(tritbench, "sweep", spec, "-o", out).returncode == 0
+    before = out.read_bytes()
+    result = run(tritbench, "sweep", spec, "-o", out, "--fresh")
+    assert result.returncode == 0, result.stderr
+    aside = [p for p in out.parent.glob("out.*.csv")]
+    assert len(aside) == 1 and aside[0].read_bytes() == before
+    assert out.read_bytes() != before
+
+
+def test_dry_run_prints_cells_and_writes_nothing(tritbench, spec):
+    result = run(tritbench, "sweep", spec, "--dry-run", cwd=spec.parent)
+    assert result.returncode == 0
+    assert f"{CELLS} cells" in result.stdout
+    assert "i2s_scalar 256x256 batch 1, 1 thread, hot" in result.stdout
+    assert [p.name for p in spec.parent.iterdir()] == ["tiny.toml"]
+
+
+def test_bench_prints_rows_and_says_what_cannot_run(tritbench, tmp_path):
+    result = run(tritbench, "bench", "-k", "i2s_scalar", "-s", "128x128", "-t", "1,1024", "-r", "6",
+                 "--json", "-q", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    ok, unavailable = sorted(json.loads(result.stdout), key=lambda row: row["threads"])
+    assert ok["status"] == "ok" and ok["verified"] == "bitexact" and ok["median_ns"] > 0
+    assert unavailable["status"] == "unavailable"
+    assert "asks 1024 threads" in unavailable["reason"]
+    assert "median_ns" not in unavailable
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_e2e_measures_a_model_in_every_format(tritbench, tmp_path):
+    model = tmp_path / "tiny.gguf"
+    made = run(tritbench, "gen", "--preset", "125M", "--layers", "2", "-o", model)
+    assert made.returncode == 0, made.stderr
+    common = ["e2e", "-m", model, "-p", "4", "-n", "3", "-t", "1", "-r", "1",
+              "--kernel", "i2s_scalar", "-q"]
+    rows = json.loads(run(tritbench, *common, "-o", "json").stdout)
+    assert [r["phase"] for r in rows] == ["prefill", "decode"]
+    assert all(r["status"] == "ok" and r["verified"] == "bitexact" for r in rows)
+    assert all(r["tokens_per_s"] > 0 and len(r["logits_hash"]) == 16 for r in rows)
+    assert "ci95_lo_ns" not in rows[0]  # one sample has no interval
+    again = run(tritbench, *common, "-o", "jsonl").stdout.splitlines()
+    assert [json.loads(r)["logits_hash"] for r in again] == [r["logits_hash"] for r in rows]
+    table = run(tritbench, *common).stdout
+    assert "pp4" in table and "tg3" in table
+
+
+# ---- interrupts -----------------------------------------------------------------------------------------
+
+# Long enough to be interrupted in the middle: one cell a block, each over a second.
+LONG_SPEC = """
+name = "long"
+[[kernel_cells]]
+shapes = ["256x256", "256x384", "256x512", "384x256", "384x384", "384x512"]
+kernels = ["i2s_scalar"]
+repetitions = 150
+"""
+LONG_CELLS = 6
+
+
+def rows_in(path):
+    return max(0, path.read_bytes().count(b"\n") - 1) if path.exists() else 0
+
+
+def start_and_wait_for_rows(tritbench, spec, out, rows):
+    process = subprocess.Popen([tritbench, "sweep", str(spec), "-o", str(out), "-q"],
+                               stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    while rows_in(out) < rows and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return process
+
+
+def expect_whole(out, cells):
+    frame = pandas.read_csv(out)
+    assert len(frame) == cells
+    assert frame["cell_key"].nunique() == cells
+    assert (frame["status"] == "ok").all()
+    assert frame["run_id"].nunique() == 1
+    samples = [json.loads(line)["cell_key"] for line in out.with_suffix(".samples.jsonl").open()]
+    assert sorted(samples) == sorted(frame["cell_key"])
+
+
+def test_ctrl_c_keeps_rows_and_resumes(tritbench, tmp_path):
+    spec = tmp_path / "long.toml"
+    spec.write_text(LONG_SPEC)
+    out = tmp_path / "out.csv"
+    process = start_and_wait_for_rows(tritbench, spec, out, 2)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert f"resume with: tritbench sweep {spec} -o {out}" in stderr
+    kept = out.read_bytes()
+    assert 2 <= rows_in(out) < LONG_CELLS
+    assert json.loads(out.with_suffix(".state.json").read_text())["complete"] is False
+    result = run(tritbench, "sweep", spec, "-o", out)
+    assert result.returncode == 0, result.stderr
+    assert "resumed" in result.stderr
+    assert out.read_bytes().startswith(kept)
+    expect_whole(out, LONG_CELLS)
+
+
+def test_sigkill_loses_no_row_and_leaves_no_child(tritbench, tmp_path):
+    spec = tmp_path / "long.toml"
+    spec.write_text(LONG_SPEC)
+    out = tmp_path / "out.csv"
+    for rows in (1, 3):
+        process = start_and_wait_for_rows(tritbench, spec, out, rows)
+        process.kill()
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+    # A kill between write and sync may also tear the last line: make it so.
+    with out.open("ab") as file:
+        file.write(b"1,half-a-row,2026-")
+    with out.with_suffix(".samples.jsonl").open("ab") as file:
+        file.write(b'{"run_id": "half')
+    result = run(tritbench, "sweep", spec, "-o", out)
+    assert result.returncode == 0, result.stderr
+    expect_whole(out, LONG_CELLS)
+    needle = str(out).encode()
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            assert needle not in cmdline.read_bytes(), cmdline
+        except OSError:
+            continue
