@@ -24,13 +24,15 @@ namespace tritbench {
 
 struct ChildReporter::Shared {
     std::atomic<int32_t> cell{-1};
+    std::atomic<bool> loading{false};
     std::atomic<uint64_t> beat{0};  // changes whenever the child shows that it is alive
     std::atomic<int64_t> budget_ns{0};
     std::atomic<uint64_t> done{0};
 };
 
-void ChildReporter::begin(int cell, double budget_s) {
+void ChildReporter::begin(int cell, double budget_s, bool loading) {
     shared_->cell.store(cell);
+    shared_->loading.store(loading);
     shared_->budget_ns.store(static_cast<int64_t>(budget_s * 1e9));
     alive();
 }
@@ -169,9 +171,9 @@ class Listener {
             } else if (now_ns() - beat_at > channel_.shared->budget_ns.load()) {
                 return ChildEnd::TimedOut;
             }
-            if (options_.on_tick) {
-                options_.on_tick(channel_.shared->cell.load(), channel_.shared->done.load());
-            }
+            const bool loading = options_.on_loading && channel_.shared->loading.load();
+            const auto& tick = loading ? options_.on_loading : options_.on_tick;
+            if (tick) tick(channel_.shared->cell.load(), channel_.shared->done.load());
         }
     }
 

@@ -18,7 +18,9 @@ class ChildReporter {
   public:
     // A step begins: it belongs to `cell` (-1: to none of them) and is killed as a hang when it
     // takes longer than budget_s.
-    void begin(int cell, double budget_s);
+    void begin(int cell, double budget_s) { begin(cell, budget_s, false); }
+    // The same for a step that loads or packs weights.
+    void begin_loading(int cell, double budget_s) { begin(cell, budget_s, true); }
     // The step goes on and has shown that it is alive: its time starts anew.
     void alive();
     // Progress in units of the caller.
@@ -29,6 +31,8 @@ class ChildReporter {
     ChildReporter(Shared* shared, int pipe) : shared_(shared), pipe_(pipe) {}
 
   private:
+    void begin(int cell, double budget_s, bool loading);
+
     Shared* shared_;
     int pipe_;
 };
@@ -49,8 +53,10 @@ struct ChildOutcome {
 
 struct ChildOptions {
     double begin_budget_s = 60;  // until the first begin()
-    // Called in the parent about ten times a second with the cell and the sum of advance().
+    // Called in the parent about ten times a second with the cell and the sum of advance(); during
+    // a begin_loading() step on_loading instead, if there is one.
     std::function<void(int cell, uint64_t done)> on_tick;
+    std::function<void(int cell, uint64_t done)> on_loading;
 };
 
 // Forks, runs `work` in the child, gives its messages to on_message in the parent, waits. The

@@ -188,7 +188,7 @@ std::optional<std::string> hypervisor_name(const SystemFiles& files, const std::
         const auto words = words_of(*flags);
         if (std::find(words.begin(), words.end(), "hypervisor") == words.end()) return std::nullopt;
         if (files.is_real())
-            if (const std::string name = cpuid_hypervisor(); !name.empty()) return name;
+            if (std::string name = cpuid_hypervisor(); !name.empty()) return name;
         const std::string name = firmware_hypervisor(files);
         return name.empty() ? "unnamed" : name;
     }

@@ -192,7 +192,7 @@ Models load_layouts(const std::vector<Cell>& cells, const Members& members,
         const tb_kernel& kernel = *cells[position].kernel;
         auto& model = models[kernel.layout];
         if (model) continue;
-        reporter.begin(static_cast<int>(position), 300);
+        reporter.begin_loading(static_cast<int>(position), 300);
         model = Model::load(file, kernel, pool, [&](uint64_t, uint64_t) { reporter.alive(); });
     }
     return models;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -22,7 +23,7 @@ constexpr Seconds kPlainInterval{3.0};
 constexpr int kBarWidth = 24;
 
 std::string duration_text(double seconds) {
-    const auto s = static_cast<int64_t>(std::max(0.0, seconds) + 0.5);
+    const auto s = std::llround(std::max(0.0, seconds));
     if (s < 60) return fmt::format("{}s", s);
     if (s < 3600) return fmt::format("{}m{:02}s", s / 60, s % 60);
     return fmt::format("{}h{:02}m", s / 3600, s / 60 % 60);

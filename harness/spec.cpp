@@ -76,7 +76,7 @@ class Table {
     }
 
     std::vector<int64_t> counts(std::string_view key, int64_t least,
-                                std::vector<int64_t> fallback) const {
+                                const std::vector<int64_t>& fallback) const {
         std::vector<int64_t> values;
         for (const std::string& value : texts(key, {})) {
             values.push_back(parse_count(value, least, at(key)));

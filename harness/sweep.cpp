@@ -13,9 +13,9 @@
 namespace tritbench {
 namespace {
 
-// Steps of a cell as its block advances: proof, repetitions, proof.
+// What a cell adds to the progress: proof, repetitions, proof.
 uint64_t steps_of(const Cell& cell) {
-    return static_cast<uint64_t>(cell.repetitions) + 2;
+    return (static_cast<uint64_t>(cell.repetitions) + 2) * repetition_weight(cell);
 }
 
 std::string_view status_of(ChildEnd end) {
@@ -175,10 +175,14 @@ class Runner {
     ChildOutcome measure(const Members& members, std::set<size_t>& open) {
         ChildOptions child;
         child.begin_budget_s = 120;
-        child.on_tick = [&](int cell, uint64_t done) {
-            show(done, cell >= 0 ? cell_label(cells_[static_cast<size_t>(cell)])
-                                 : std::string("read bandwidth"));
+        const auto label = [&](int cell, bool loading) -> std::string {
+            if (cell < 0) return "read bandwidth";
+            const Cell& current = cells_[static_cast<size_t>(cell)];
+            return loading ? fmt::format("packing weights as {}", current.kernel->layout)
+                           : cell_label(current);
         };
+        child.on_tick = [&](int cell, uint64_t done) { show(done, label(cell, false)); };
+        child.on_loading = [&](int cell, uint64_t done) { show(done, label(cell, true)); };
         return run_in_child(
             [&](ChildReporter& reporter) {
                 if (cells_[members.front()].level == Level::Kernel) {

@@ -225,9 +225,8 @@ void print_tensors(const GgufFile& file, const std::vector<TensorCheck>& checks)
             const TensorCheck& check = checks[i];
             note = check.problem.empty() ? "right" : "WRONG: " + check.problem;
             if (check.ternary) {
-                note = fmt::format("scale {:<11.6g} zeros {:.4f}  ", check.scale,
-                                   zero_fraction(t, check)) +
-                       note;
+                note = fmt::format("scale {:<11.6g} zeros {:.4f}  {}", check.scale,
+                                   zero_fraction(t, check), note);
             }
         }
         fmt::print("  {:<32} {:<8} {:>16} {:>12} at {:<12} {}\n", printable(t.name),

@@ -51,7 +51,7 @@ Verdict prove(const tb_kernel& kernel, GateDepth depth, const std::string& title
                 });
                 std::string reason = result.reason;
                 if (!result.ok() && kernel.tile_param_count > 0) {
-                    reason = "tile " + tile_name(kernel, tile) + ": " + reason;
+                    reason = fmt::format("tile {}: {}", tile_name(kernel, tile), reason);
                 }
                 reporter.send({{"proof", proof_name(result.proof)}, {"reason", reason}});
                 if (!result.ok()) return;

@@ -52,13 +52,17 @@ class Plot:
     ceiling: bool = False  # mark ceiling_gb_per_s on each bar
 
 
+# How a bar's name tells its value of a column.
+_MEANING = {"batch": "({} tokens)", "depth_tokens": "at depth {}", "pins": "on CPUs {}"}
+
+
 def _label(row: pd.Series, columns: list[str]) -> str:
     parts = [row["kernel"]]
     for column in columns:
         value = row[column]
-        text = value if isinstance(value, str) else f"{column.split('_')[0]} {count(value)}"
+        text = value if isinstance(value, str) else count(value)
         if text:
-            parts.append(text)
+            parts.append(_MEANING.get(column, "{}").format(text))
     return " ".join(parts)
 
 
@@ -121,7 +125,9 @@ def _draw_series(axes, rows: pd.DataFrame, places: list[float], height: float, p
 def _draw_panel(axes, panel: Panel, plot: Plot, styles: dict[object, int]) -> None:
     rows = panel.rows
     extra = _varying(rows.assign(kernel=rows["kernel"] + "|" + rows[panel.series].astype(str)),
-                     ("tile", "batch", "depth_tokens", "pins"))
+                     ("tile", "pins"))
+    # Figures of different tests stand side by side only if each says which it is.
+    extra += [c for c in ("batch", "depth_tokens") if rows[c].nunique() > 1]
     rows = rows.assign(label=[_label(r, extra) for _, r in rows.iterrows()])
     labels = sorted(dict.fromkeys(zip(rows["kernel"], rows["label"])),
                     key=lambda pair: (kernel_key(pair[0]), pair[1]))
@@ -157,7 +163,8 @@ def caption(frame: pd.DataFrame, left_out: int = 0) -> str:
                  for r, d in zip(frame["git_revision"], frame["git_dirty"]) if r]
     text = (f"Source: {distinct(Path(s).name for s in frame['source'])}. "
             f"Machine: {distinct(machines)}. "
-            f"Measured {when}, revision {distinct(revisions)}. Medians; whiskers: 95% interval. Proved rows only")
+            f"Measured {when}, revision {distinct(revisions)}. "
+            "Medians; whiskers: 95% interval. Proved rows only")
     return text + (f"; rows of the file left out: {left_out}." if left_out else ".")
 
 

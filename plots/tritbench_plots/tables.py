@@ -18,8 +18,8 @@ BASELINES = ("f16", "int8")
 
 NOTE_SPEEDUP = (
     "x f16, x int8: tokens/s over those of the fastest f16 kernel and the fastest naive int8 "
-    "kernel of the same file, machine, model, threads and test; empty: not measured. GB/s and "
-    "% of read bandwidth are of decode."
+    "kernel of the same file, machine, model, threads and test; empty: that kernel was not "
+    "measured with this test. GB/s and % of read bandwidth are of decode."
 )
 
 _GROUP = ["source", "machine_id", "model", "threads"]
@@ -28,9 +28,21 @@ _GROUP = ["source", "machine_id", "model", "threads"]
 # ---- whole models --------------------------------------------------------------------------------
 
 def _best_of_layout(phase_rows: pd.DataFrame, layout: str) -> pd.Series:
-    """Fastest tokens/s of a layout, per group and test; the baseline of a speed-up."""
+    """Fastest tokens/s of a layout, per group and test; the baseline of a speed-up.
+
+    A test that the layout's fastest kernel did not take has no baseline: where only the scalar
+    kernels were given four tokens, nothing there is a speed-up over f16.
+    """
     rows = phase_rows[phase_rows["layout"] == layout]
-    return rows.groupby([*_GROUP, "test"])["tokens_per_s"].max()
+    best = rows.sort_values("tokens_per_s").groupby(_GROUP)["kernel"].last()
+
+    def fastest(test: pd.DataFrame) -> float:
+        champion = best[tuple(test.iloc[0][c] for c in _GROUP)]
+        return test["tokens_per_s"].max() if champion in set(test["kernel"]) else math.nan
+
+    found = {name: fastest(test) for name, test in rows.groupby([*_GROUP, "test"])}
+    index = pd.MultiIndex.from_tuples(found, names=[*_GROUP, "test"]) if found else None
+    return pd.Series(found.values(), index=index, dtype=float)
 
 
 def _phase_rows(frame: pd.DataFrame, phase: str) -> pd.DataFrame:
@@ -39,8 +51,9 @@ def _phase_rows(frame: pd.DataFrame, phase: str) -> pd.DataFrame:
     rows["test"] = rows["batch" if phase == "prefill" else "depth_tokens"].fillna(-1)
     keys = pd.MultiIndex.from_frame(rows[[*_GROUP, "test"]])
     for layout in BASELINES:
-        base = _best_of_layout(rows, layout).reindex(keys).to_numpy(dtype=float)
-        rows[f"over_{layout}"] = rows["tokens_per_s"].to_numpy(dtype=float) / base
+        base = _best_of_layout(rows, layout)
+        known = base.reindex(keys).to_numpy(dtype=float) if len(base) else math.nan
+        rows[f"over_{layout}"] = rows["tokens_per_s"].to_numpy(dtype=float) / known
     return rows
 
 
@@ -115,20 +128,21 @@ def kernel_table(frame: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(lines)
     table["_kernel"] = table["kernel"].map(kernel_key)
     table["_size"] = table["n"] * table["k"]
-    by = ["source", "machine_id", "phase", "_size", "n", "k", "batch", "threads", "_kernel", "tile",
-          "pins"]
-    return table.sort_values(by).drop(columns=["_kernel", "_size"]).reset_index(drop=True)
+    table["_gemm"] = table["phase"] != "gemv"
+    by = ["source", "machine_id", "_gemm", "phase", "_size", "n", "k", "batch", "threads",
+          "_kernel", "tile", "pins"]
+    return table.sort_values(by).drop(columns=["_kernel", "_size", "_gemm"]).reset_index(drop=True)
 
 
 # ---- as text -------------------------------------------------------------------------------------
 
 def significant(value: object) -> str:
-    """A figure with three or more significant digits; nothing for an unknown one."""
+    """A figure with three significant digits, all digits before the point; nothing if unknown."""
     number = float(value)  # type: ignore[arg-type]
     if math.isnan(number):
         return ""
-    size = abs(number)
-    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 4
+    rounded = abs(float(f"{number:.3g}"))  # 9.996 is 10.0, not 10.00
+    digits = 2 if rounded == 0 else min(max(2 - math.floor(math.log10(rounded)), 0), 5)
     return f"{number:.{digits}f}"
 
 

@@ -129,6 +129,15 @@ def test_baselines_come_from_the_same_file(write):
     assert list(table[table["kernel"] == "i2s_avx2"]["decode_over_f16"]) == [2.0, 2.0]
 
 
+def test_a_test_that_the_fastest_baseline_did_not_take_has_no_baseline(write):
+    rows = [e2e("f16_scalar", "prefill", 1, batch=4), e2e("i2s_scalar", "prefill", 19, batch=4),
+            e2e("f16_avx2", "prefill", 100, batch=64), e2e("i2s_avx2", "prefill", 150, batch=64)]
+    table = tables.speedup_table(load([write(rows)]))
+    assert math.isnan(line(table, "i2s_scalar")["prefill_over_f16"])
+    assert math.isnan(line(table, "f16_scalar")["prefill_over_f16"])
+    assert line(table, "i2s_avx2")["prefill_over_f16"] == pytest.approx(1.5)
+
+
 def test_order_is_small_models_first_and_baselines_first(write):
     rows = [e2e(k, "decode", 5, model=m) for m in ("2B-4T", "125M")
             for k in ("zeta_new", "i2s_avx512vnni", "i2s_scalar", "int8_avx2", "f16_scalar")]
@@ -212,6 +221,14 @@ def test_text_table_is_aligned_and_markdown_is_well_formed(write, capsys):
     lines = [row for row in capsys.readouterr().out.splitlines() if row.startswith("|")]
     assert len(lines) == 2 + 6
     assert {row.count("|") for row in lines} == {lines[0].count("|")}
+
+
+@pytest.mark.parametrize("value, text", [
+    (0.0, "0.00"), (9.996, "10.0"), (99.96, "100"), (1234.5, "1234"), (1.2345, "1.23"),
+    (0.03456, "0.0346"), (float("nan"), ""),
+])
+def test_figures_have_three_significant_digits(value, text):
+    assert tables.significant(value) == text
 
 
 def test_csv_output_keeps_full_precision(write, capsys):
@@ -348,6 +365,15 @@ def test_figures_show_no_unproved_kernel_and_say_where_they_come_from(write, tmp
     text = " ".join(svg.split())
     for part in ("results.csv", "m-1", "Test CPU", "2026-11-20", "abc123"):
         assert part in text, part
+
+
+def test_bars_of_different_prompt_lengths_say_which(write, tmp_path):
+    matplotlib = pytest.importorskip("matplotlib")
+    rows = [e2e("f16_scalar", "prefill", 1, batch=4), e2e("f16_avx2", "prefill", 9, batch=64)]
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        draw([write(rows)], tmp_path / "out")
+    svg = (tmp_path / "out" / "prefill_tokens_per_s.svg").read_text()
+    assert "f16_scalar (4 tokens)" in svg and "f16_avx2 (64 tokens)" in svg
 
 
 def test_many_shapes_go_over_pages(write, tmp_path):
