@@ -23,17 +23,26 @@ inline void tile_and_store(const tb_product* p, int64_t m, int64_t n) {
     }
 }
 
-// R rows against every token, T tokens at a time; then what is left of rows and tokens singly.
+constexpr int64_t kPanelBytes = 512 * 1024;  // weights that stay in L2 while all tokens pass by
+
+// The rows [begin, end) against T tokens, R rows at a time and the rest singly.
+template <class Tile, int R, int T>
+inline void rows_of_tokens(const tb_product* p, int64_t m, int64_t begin, int64_t end) {
+    int64_t n = begin;
+    for (; n + R <= end; n += R) tile_and_store<Tile, R, T>(p, m, n);
+    for (; n < end; ++n) tile_and_store<Tile, 1, T>(p, m, n);
+}
+
+// Panel by panel of rows: T tokens, then those left over, against the panel.
 template <class Tile, int R, int T>
 void product_rows(const tb_product* p) {
-    int64_t n = p->n_begin;
-    for (; n + R <= p->n_end; n += R) {
+    const int64_t fitting = kPanelBytes / (p->shape.k * 2) / R * R;
+    const int64_t panel = fitting > R ? fitting : R;
+    for (int64_t begin = p->n_begin; begin < p->n_end; begin += panel) {
+        const int64_t end = p->n_end - begin < panel ? p->n_end : begin + panel;
         int64_t m = 0;
-        for (; m + T <= p->m; m += T) tile_and_store<Tile, R, T>(p, m, n);
-        for (; m < p->m; ++m) tile_and_store<Tile, R, 1>(p, m, n);
-    }
-    for (; n < p->n_end; ++n) {
-        for (int64_t m = 0; m < p->m; ++m) tile_and_store<Tile, 1, 1>(p, m, n);
+        for (; m + T <= p->m; m += T) rows_of_tokens<Tile, R, T>(p, m, begin, end);
+        for (; m < p->m; ++m) rows_of_tokens<Tile, R, 1>(p, m, begin, end);
     }
 }
 
