@@ -3,7 +3,7 @@
 // Per 8 weights: 1 vcvtph2ps from memory and 1 vfmadd; two registers are the 16 lanes of a sum.
 // GEMV takes four rows at a time (8 accumulators share 2 activation registers), GEMM a 2 x 3 tile
 // (12 accumulators, 4 + 2 operands: all 16 registers). Cold GEMV is bound by memory: each row's
-// stream is prefetched 2 KB ahead.
+// stream is prefetched 1 KB ahead.
 #include <immintrin.h>
 
 #include "kernels/dot/unroll.h"
@@ -54,8 +54,7 @@ struct Tile {
             TB_UNROLL
             for (int r = 0; r < R; ++r) {
                 rows[r] = w + r * ldw + i;
-                if (T == 1)
-                    _mm_prefetch(reinterpret_cast<const char*>(rows[r] + 1024), _MM_HINT_T0);
+                if (T == 1) _mm_prefetch(reinterpret_cast<const char*>(rows[r] + 512), _MM_HINT_T0);
             }
             step<R, T>(rows, x + i, ldx, low, high);
         }
@@ -77,7 +76,7 @@ struct Tile {
 };
 
 void gemv(const tb_product* p) {
-    product_rows<Tile, 4, 1>(p);
+    product_streams<Tile, 4>(p);
 }
 void gemm(const tb_product* p) {
     if (p->m == 1) return gemv(p);

@@ -1,10 +1,10 @@
 // f16 with AVX-512.
 //
 // Per 16 weights: 1 vcvtph2ps from memory and 1 vfmadd; one register is the 16 lanes of a sum. GEMV
-// takes four rows at a time, whose four chains of FMAs cover the latency that memory leaves; GEMM
-// an 8 x 3 tile: 24 accumulators, 3 activation registers and one weight at a time: 24 FMAs for 11
-// loads, bound by the FMA ports. Cold GEMV is bound by memory: each row's stream is prefetched 2 KB
-// ahead.
+// walks four distant streams of rows side by side, whose four chains of FMAs cover their latency;
+// GEMM an 8 x 3 tile: 24 accumulators, 3 activation registers and one weight at a time: 24 FMAs for
+// 11 loads, bound by the FMA ports. Cold GEMV is bound by memory: each stream is prefetched 1 KB
+// ahead, a cache line at a time.
 #include <immintrin.h>
 
 #include "kernels/dot/unroll.h"
@@ -20,7 +20,39 @@ inline float tree(__m512 v) {
     return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
 }
 
+constexpr int64_t kPrefetchBytes = 1024;
+
 struct Tile {
+    template <int R, int T>
+    static inline void step(const uint16_t* w, int64_t ldw, const float* x, int64_t ldx,
+                            __m512 acc[R][T]) {
+        __m512 xs[T];
+        TB_UNROLL
+        for (int t = 0; t < T; ++t) xs[t] = _mm512_loadu_ps(x + t * ldx);
+        TB_UNROLL
+        for (int r = 0; r < R; ++r) {
+            const __m512 wr =
+                _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + r * ldw)));
+            TB_UNROLL
+            for (int t = 0; t < T; ++t) acc[r][t] = _mm512_fmadd_ps(wr, xs[t], acc[r][t]);
+        }
+    }
+
+    // A cache line of every row, and the prefetch of the one that comes 1 KB later.
+    template <int R>
+    static inline void line(const uint16_t* w, int64_t ldw, const float* x, __m512 acc[R][1]) {
+        const __m512 x0 = _mm512_loadu_ps(x);
+        const __m512 x1 = _mm512_loadu_ps(x + 16);
+        TB_UNROLL
+        for (int r = 0; r < R; ++r) {
+            const auto* row = reinterpret_cast<const __m256i*>(w + r * ldw);
+            _mm_prefetch(reinterpret_cast<const char*>(row) + kPrefetchBytes, _MM_HINT_T0);
+            acc[r][0] = _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_loadu_si256(row)), x0, acc[r][0]);
+            acc[r][0] =
+                _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_loadu_si256(row + 1)), x1, acc[r][0]);
+        }
+    }
+
     template <int R, int T>
     static void run(const uint16_t* w, int64_t ldw, const float* x, int64_t ldx, int64_t k,
                     float out[R][T]) {
@@ -31,20 +63,10 @@ struct Tile {
             for (int t = 0; t < T; ++t) acc[r][t] = _mm512_setzero_ps();
         }
         int64_t i = 0;
-        for (; i + 16 <= k; i += 16) {
-            __m512 xs[T];
-            TB_UNROLL
-            for (int t = 0; t < T; ++t) xs[t] = _mm512_loadu_ps(x + t * ldx + i);
-            TB_UNROLL
-            for (int r = 0; r < R; ++r) {
-                const uint16_t* row = w + r * ldw + i;
-                if (T == 1) _mm_prefetch(reinterpret_cast<const char*>(row + 1024), _MM_HINT_T0);
-                const __m512 wr =
-                    _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)));
-                TB_UNROLL
-                for (int t = 0; t < T; ++t) acc[r][t] = _mm512_fmadd_ps(wr, xs[t], acc[r][t]);
-            }
+        if constexpr (T == 1) {
+            for (; i + 32 <= k; i += 32) line<R>(w + i, ldw, x + i, acc);
         }
+        for (; i + 16 <= k; i += 16) step<R, T>(w + i, ldw, x + i, ldx, acc);
         if (i < k) {  // the last columns, under a mask: nothing past the packed bytes is read
             const auto mask = static_cast<__mmask16>((1U << (k - i)) - 1);
             TB_UNROLL
@@ -65,7 +87,7 @@ struct Tile {
 };
 
 void gemv(const tb_product* p) {
-    product_rows<Tile, 4, 1>(p);
+    product_streams<Tile, 4>(p);
 }
 void gemm(const tb_product* p) {
     if (p->m == 1) return gemv(p);

@@ -90,12 +90,14 @@ void gemv_rows(const tb_product* p, int32_t* acc) {
     if (p->shape.k % kBlock == 0) {
         constexpr int kRows = Core::kRows;
         const int64_t row_bytes = p->shape.k / 4;
-        for (; n + kRows <= p->n_end; n += kRows) {
+        const int64_t apart = (p->n_end - p->n_begin) / kRows;
+        for (; n < p->n_begin + apart; ++n) {
             int32_t sums[kRows];
-            Core::template run<kRows>(bytes + n * row_bytes, row_bytes, x.q, p->shape.k / kBlock,
-                                      sums);
-            for (int r = 0; r < kRows; ++r) put(out, 0, n + r, sums[r], token);
+            Core::template run<kRows>(bytes + n * row_bytes, apart * row_bytes, x.q,
+                                      p->shape.k / kBlock, sums);
+            for (int r = 0; r < kRows; ++r) put(out, 0, n + r * apart, sums[r], token);
         }
+        n = p->n_begin + kRows * apart;
     }
     for (; n < p->n_end; ++n) put(out, 0, n, ragged_row<Core>(p->shape, bytes, n, x.q), token);
 }
