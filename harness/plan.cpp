@@ -11,6 +11,7 @@
 #include "kernels/api/registry.h"
 #include "model/gguf.h"
 #include "model/thread_pool.h"
+#include "model/transformer.h"
 
 namespace tritbench {
 namespace {
@@ -155,6 +156,7 @@ std::vector<Cell> model_cells(const ModelAxes& axes) {
 
 ModelSource model_file(const fs::path& path) {
     const GgufFile file(path);
+    Model::check(file);
     return {path, "", read_config(file), file.file_bytes()};
 }
 

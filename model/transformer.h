@@ -46,6 +46,10 @@ class Model {
     static std::shared_ptr<const Model> load(std::shared_ptr<const GgufFile> file,
                                              const tb_kernel& kernel, ThreadPool& pool,
                                              const LoadProgress& progress = {});
+    // Throws the Error that load would for an impossible config or a tensor that is missing, of
+    // another shape or type, or unknown to the graph. Reads the norms, but no linear layer.
+    static void check(const GgufFile& file);
+
     const ModelConfig& config() const;
     const GgufFile& file() const;
     std::string_view layout() const;

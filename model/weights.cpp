@@ -161,12 +161,15 @@ RowProvider rows_of(const GgufFile& file, const GgufTensor& tensor) {
     };
 }
 
-// Loads the linear layers one after another, each in parallel.
+// Loads the linear layers one after another, each in parallel. Without a kernel it only checks that
+// they are there.
 class LinearLoader {
   public:
+    LinearLoader(TensorTable& table, Model::Impl& model) : table_(table), model_(model) {}
+
     LinearLoader(TensorTable& table, Model::Impl& model, ThreadPool& pool,
                  const LoadProgress& progress)
-        : table_(table), model_(model), pool_(pool), progress_(progress) {
+        : table_(table), model_(model), pool_(&pool), progress_(progress) {
         const ModelConfig& c = model.config;
         const tb_tile tile = default_tile(*model.kernel);
         const tb_shape shapes[] = {{model.q_dim(), c.hidden},  {model.kv_dim(), c.hidden},
@@ -184,13 +187,14 @@ class LinearLoader {
         const GgufFile& file = *model_.file;
         const GgufTensor& tensor = table_.get(name, {k, n}, {GgmlType::I2_S});
         PackedWeights packed;
+        if (pool_ == nullptr) return packed;
         if (std::string_view(model_.kernel->layout) == "i2s") {
             i2s_scale(file, tensor);
             // At the speed of memory, and the pages are wanted anyway.
-            i2s_check(pool_, file, tensor);
+            i2s_check(*pool_, file, tensor);
             packed = map_packed(*model_.kernel, {n, k}, file, tensor);
         } else {
-            packed = pack_weights(pool_, *model_.kernel, default_tile(*model_.kernel), {n, k},
+            packed = pack_weights(*pool_, *model_.kernel, default_tile(*model_.kernel), {n, k},
                                   rows_of(file, tensor));
         }
         model_.parameters += static_cast<uint64_t>(n * k);
@@ -202,8 +206,8 @@ class LinearLoader {
   private:
     TensorTable& table_;
     Model::Impl& model_;
-    ThreadPool& pool_;
-    const LoadProgress& progress_;
+    ThreadPool* pool_ = nullptr;
+    LoadProgress progress_;
     uint64_t done_ = 0, total_ = 0;
 };
 
@@ -270,7 +274,40 @@ void check_config(const GgufFile& file, const ModelConfig& c) {
     }
 }
 
+struct OuterTensors {
+    const GgufTensor* embedding;
+    const GgufTensor* head;
+};
+
+OuterTensors outer_tensors(TensorTable& table, const ModelConfig& c) {
+    const auto types = {GgmlType::F16, GgmlType::F32};
+    const GgufTensor& embedding = table.get("token_embd.weight", {c.hidden, c.vocab}, types);
+    return {&embedding,
+            c.tied_head ? &embedding : &table.get("output.weight", {c.hidden, c.vocab}, types)};
+}
+
+// Everything of the graph but the head's packing, in the order of the graph.
+void load_tensors(TensorTable& table, LinearLoader& linear, Model::Impl& model) {
+    const GgufFile& file = *model.file;
+    model.output_norm = read_norm(table, file, "output_norm.weight", model.config.hidden);
+    for (int64_t i = 0; i < model.config.layers; ++i) {
+        model.layers.push_back(load_layer(table, linear, model, fmt::format("blk.{}.", i)));
+    }
+    table.refuse_unused();
+}
+
 }  // namespace
+
+void Model::check(const GgufFile& file) {
+    Impl model;
+    model.file = std::shared_ptr<const GgufFile>(std::shared_ptr<void>(), &file);  // not owned
+    model.config = read_config(file);
+    check_config(file, model.config);
+    TensorTable table(file);
+    outer_tensors(table, model.config);
+    LinearLoader linear(table, model);
+    load_tensors(table, linear, model);
+}
 
 std::shared_ptr<const Model> Model::load(std::shared_ptr<const GgufFile> file,
                                          const tb_kernel& kernel, ThreadPool& pool,
@@ -285,17 +322,11 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const GgufFile> file,
     check_config(*impl->file, c);
 
     TensorTable table(*impl->file);
-    const auto vectors = {GgmlType::F16, GgmlType::F32};
-    impl->embedding = &table.get("token_embd.weight", {c.hidden, c.vocab}, vectors);
-    const GgufTensor& head =
-        c.tied_head ? *impl->embedding : table.get("output.weight", {c.hidden, c.vocab}, vectors);
-    impl->output_norm = read_norm(table, *impl->file, "output_norm.weight", c.hidden);
+    const OuterTensors outer = outer_tensors(table, c);
+    impl->embedding = outer.embedding;
     LinearLoader linear(table, *impl, pool, progress);
-    for (int64_t i = 0; i < c.layers; ++i) {
-        impl->layers.push_back(load_layer(table, linear, *impl, fmt::format("blk.{}.", i)));
-    }
-    table.refuse_unused();
-    impl->head = load_head(*impl, head, pool);
+    load_tensors(table, linear, *impl);
+    impl->head = load_head(*impl, *outer.head, pool);
 
     const int64_t norms = c.layers * (2 * c.hidden + impl->q_dim() + c.ffn) + c.hidden;
     const int64_t vectors_held = c.hidden * c.vocab * (c.tied_head ? 1 : 2);

@@ -31,6 +31,12 @@ int main(int argc, char** argv) {
         app.parse(argc, argv);
     } catch (const CLI::Success& e) {
         return app.exit(e);
+    } catch (const CLI::RequiredError& e) {
+        // No subcommand, or one that does not exist: name it rather than what is missing.
+        const bool word = argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty();
+        std::fprintf(stderr, "tritbench: %s%s (try --help)\n",
+                     word ? "unknown command: " : e.what(), word ? argv[1] : "");
+        return 2;
     } catch (const CLI::ParseError& e) {
         std::fprintf(stderr, "tritbench: %s (try --help)\n", e.what());
         return 2;

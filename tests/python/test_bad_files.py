@@ -15,6 +15,7 @@ READERS = {
     "e2e": lambda path: ["e2e", "-m", str(path), "-p", "2", "-n", "1", "-r", "1", "-t", "1"],
     "logits": lambda path: ["logits", "-m", str(path), "--tokens", "1,2,3"],
 }
+RUNNERS = ["e2e", "logits"]  # what would run the model
 
 
 def run(tritbench, arguments, cwd, timeout=60):
@@ -193,25 +194,24 @@ def test_names_that_appear_twice(model, refused_by_all):
 def test_configs_that_cannot_run(model, refused_by_all):
     """Sound files, but not models: info lists them, what would run them refuses."""
     header = Header(model)
-    runners = ["e2e", "logits"]
     heads = header.keys["bitnet-b1.58.attention.head_count"][1] + 4
-    refused_by_all(patched(model, heads, "<I", 7), "head_count", runners)
-    refused_by_all(patched(model, heads, "<I", 0), "head_count", runners)
+    refused_by_all(patched(model, heads, "<I", 7), "head_count", RUNNERS)
+    refused_by_all(patched(model, heads, "<I", 0), "head_count", RUNNERS)
     architecture = header.keys["general.architecture"][1] + 12
     other = patched(model, architecture, "12s", b"another-arch")
-    refused_by_all(other, "general.architecture", runners)
+    refused_by_all(other, "general.architecture", RUNNERS)
 
 
 def test_tensors_that_cannot_run(model, refused_by_all):
-    """The same for what is found only when the weights are loaded."""
+    """The same for tensors: found before anything is timed."""
     header = Header(model)
     layers = header.keys["bitnet-b1.58.block_count"][1] + 4
-    refused_by_all(patched(model, layers, "<I", 2), "blk.1.", ["logits"])
+    refused_by_all(patched(model, layers, "<I", 2), "blk.1.", RUNNERS)
     kind = header.tensors["blk.0.ffn_up.weight"]["type"]
-    refused_by_all(patched(model, kind, "<I", 4242), "blk.0.ffn_up.weight", ["logits"])
+    refused_by_all(patched(model, kind, "<I", 4242), "blk.0.ffn_up.weight", RUNNERS)
     name = model.index(b"blk.0.ffn_gate.weight")
     renamed = patched(model, name, "21s", b"blk.0.ffn_gaze.weight")
-    refused_by_all(renamed, "ffn_gate", ["logits"])
+    refused_by_all(renamed, "ffn_gate", RUNNERS)
 
 
 def test_paths_that_are_no_files(refused, tmp_path):
