@@ -7,6 +7,7 @@
 #include <numeric>
 #include <sstream>
 
+#include "kernels/api/edit_distance.h"
 #include "kernels/api/error.h"
 #include "model/printable.h"
 
@@ -17,22 +18,6 @@ std::string lower(std::string_view text) {
     std::string out(text);
     for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     return out;
-}
-
-// Levenshtein distance.
-size_t distance(std::string_view a, std::string_view b) {
-    std::vector<size_t> row(b.size() + 1);
-    std::iota(row.begin(), row.end(), size_t{0});
-    for (size_t i = 1; i <= a.size(); ++i) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.size(); ++j) {
-            const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-            diagonal = row[j];
-            row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
-        }
-    }
-    return row[b.size()];
 }
 
 Preset parse_preset(const std::string& line, int number) {
@@ -92,7 +77,7 @@ const Preset& find_preset(std::string_view name) {
     for (const Preset& preset : presets()) {
         for (const std::string& candidate : {preset.name, preset.alias}) {
             if (candidate.empty()) continue;
-            const size_t away = distance(wanted, lower(candidate));
+            const size_t away = edit_distance(wanted, lower(candidate));
             if (away == 0) return preset;
             if (away < least) {
                 least = away;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "harness/plan.h"
+#include "kernels/api/edit_distance.h"
 #include "kernels/api/error.h"
 #include "model/thread_pool.h"
 
@@ -21,21 +22,6 @@ std::optional<int64_t> number(std::string_view text) {
         return std::nullopt;
     }
     return value;
-}
-
-size_t edit_distance(std::string_view a, std::string_view b) {
-    std::vector<size_t> row(b.size() + 1);
-    for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-    for (size_t i = 1; i <= a.size(); ++i) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.size(); ++j) {
-            const size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-            diagonal = row[j];
-            row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
-        }
-    }
-    return row[b.size()];
 }
 
 }  // namespace

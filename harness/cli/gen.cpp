@@ -156,7 +156,10 @@ void add_gen(CLI::App& app, int* exit_code) {
         ->capture_default_str();
     command->add_option("--zeros", flags->zeros, "share of zero weights, 0 to 0.99")
         ->capture_default_str();
-    command->add_option("--head", flags->head, "LM head: tied to the embedding, or separate")
+    command
+        ->add_option("--head", flags->head,
+                     "LM head: tied to the embedding, or separate\n(bitnet.cpp uses the embedding "
+                     "whatever the file has)")
         ->check(CLI::IsMember({"tied", "separate"}));
     command->add_option("-t,--threads", flags->threads, "threads to generate with")
         ->capture_default_str();

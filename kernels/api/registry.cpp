@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "kernels/api/cpu.h"
+#include "kernels/api/edit_distance.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry_table.h"
 
@@ -21,22 +22,6 @@ std::vector<const tb_kernel*> collect() {
             kernels.push_back(entry.table->kernels[i]);
     }
     return kernels;
-}
-
-// Levenshtein distance, for "did you mean".
-size_t edit_distance(std::string_view a, std::string_view b) {
-    std::vector<size_t> row(b.size() + 1);
-    for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-    for (size_t i = 1; i <= a.size(); ++i) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.size(); ++j) {
-            const size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-            diagonal = row[j];
-            row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
-        }
-    }
-    return row[b.size()];
 }
 
 std::string nearest_ids(std::string_view glob) {

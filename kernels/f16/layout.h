@@ -8,16 +8,14 @@
 #include "kernels/api/half.h"
 #include "kernels/api/kernel.h"
 #include "kernels/api/prepared_float.h"
+#include "kernels/api/shape_limits.h"
 
 namespace {
 
 constexpr int64_t kMaxK = int64_t{1} << 22;
 
 tb_status f16_accepts(const tb_shape* s, const tb_tile*) {
-    if (s->n < 1 || s->k < 1) return {TB_BAD_SHAPE, "N and K must be at least 1"};
-    if (s->k > kMaxK) return {TB_BAD_SHAPE, "K must be at most 4194304"};
-    if (s->n > (int64_t{1} << 40) / s->k) return {TB_BAD_SHAPE, "N * K must be at most 2^40"};
-    return {TB_OK, nullptr};
+    return tb_check_shape(s, kMaxK);
 }
 
 size_t f16_packed_size(const tb_shape* s, const tb_tile*) {

@@ -22,6 +22,7 @@
 
 #include "kernels/api/kernel.h"
 #include "kernels/api/prepared_int8.h"
+#include "kernels/api/shape_limits.h"
 
 namespace {
 
@@ -41,10 +42,7 @@ inline float tensor_scale(const tb_shape& s, const void* packed) {
 }
 
 tb_status i2s_accepts(const tb_shape* s, const tb_tile*) {
-    if (s->n < 1 || s->k < 1) return {TB_BAD_SHAPE, "N and K must be at least 1"};
-    if (s->k > kMaxK) return {TB_BAD_SHAPE, "K must be at most 4194304"};
-    if (s->n > (int64_t{1} << 40) / s->k) return {TB_BAD_SHAPE, "N * K must be at most 2^40"};
-    return {TB_OK, nullptr};
+    return tb_check_shape(s, kMaxK);
 }
 
 size_t i2s_packed_size(const tb_shape* s, const tb_tile*) {
