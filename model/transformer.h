@@ -47,7 +47,8 @@ class Model {
                                              const tb_kernel& kernel, ThreadPool& pool,
                                              const LoadProgress& progress = {});
     // Throws the Error that load would for an impossible config or a tensor that is missing, of
-    // another shape or type, or unknown to the graph. Reads the norms, but no linear layer.
+    // another shape or type, or unknown to the graph, or a scale that is none. Reads the norms, but
+    // no linear layer.
     static void check(const GgufFile& file);
 
     const ModelConfig& config() const;

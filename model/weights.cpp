@@ -161,8 +161,8 @@ RowProvider rows_of(const GgufFile& file, const GgufTensor& tensor) {
     };
 }
 
-// Loads the linear layers one after another, each in parallel. Without a kernel it only checks that
-// they are there.
+// Loads the linear layers one after another, each in parallel. Without a pool it only checks that
+// they are there and scaled.
 class LinearLoader {
   public:
     LinearLoader(TensorTable& table, Model::Impl& model) : table_(table), model_(model) {}
@@ -186,10 +186,10 @@ class LinearLoader {
     PackedWeights load(const std::string& name, int64_t n, int64_t k) {
         const GgufFile& file = *model_.file;
         const GgufTensor& tensor = table_.get(name, {k, n}, {GgmlType::I2_S});
+        i2s_scale(file, tensor);
         PackedWeights packed;
         if (pool_ == nullptr) return packed;
         if (std::string_view(model_.kernel->layout) == "i2s") {
-            i2s_scale(file, tensor);
             // At the speed of memory, and the pages are wanted anyway.
             i2s_check(*pool_, file, tensor);
             packed = map_packed(*model_.kernel, {n, k}, file, tensor);
