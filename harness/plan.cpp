@@ -156,7 +156,10 @@ std::vector<Cell> model_cells(const ModelAxes& axes) {
 
 ModelSource model_file(const fs::path& path) {
     const GgufFile file(path);
-    Model::check(file);
+    // A file that may not stay in the page cache is not read twice: loading finds its bad codes.
+    const bool stays = file.file_bytes() < available_memory_bytes() / 2;
+    ThreadPool pool(static_cast<int>(allowed_cpus().size()), {}, false);
+    Model::check(file, stays ? &pool : nullptr);
     return {path, "", read_config(file), file.file_bytes()};
 }
 

@@ -46,10 +46,10 @@ class Model {
     static std::shared_ptr<const Model> load(std::shared_ptr<const GgufFile> file,
                                              const tb_kernel& kernel, ThreadPool& pool,
                                              const LoadProgress& progress = {});
-    // Throws the Error that load would for an impossible config or a tensor that is missing, of
-    // another shape or type, or unknown to the graph, or a scale that is none. Reads the norms, but
-    // no linear layer.
-    static void check(const GgufFile& file);
+    // Throws the Error that load would for an impossible config, or a tensor that is missing, of
+    // another shape or type, unknown to the graph, or without a proper scale. With a pool every
+    // code of the linear layers is looked at too, which reads the whole file.
+    static void check(const GgufFile& file, ThreadPool* pool = nullptr);
 
     const ModelConfig& config() const;
     const GgufFile& file() const;

@@ -161,11 +161,12 @@ RowProvider rows_of(const GgufFile& file, const GgufTensor& tensor) {
     };
 }
 
-// Loads the linear layers one after another, each in parallel. Without a pool it only checks that
-// they are there and scaled.
+// Loads the linear layers one after another, each in parallel; or, for a model without a kernel,
+// only checks them: their scales, and with a pool every code.
 class LinearLoader {
   public:
-    LinearLoader(TensorTable& table, Model::Impl& model) : table_(table), model_(model) {}
+    LinearLoader(TensorTable& table, Model::Impl& model, ThreadPool* checkers)
+        : table_(table), model_(model), pool_(checkers) {}
 
     LinearLoader(TensorTable& table, Model::Impl& model, ThreadPool& pool,
                  const LoadProgress& progress)
@@ -188,7 +189,10 @@ class LinearLoader {
         const GgufTensor& tensor = table_.get(name, {k, n}, {GgmlType::I2_S});
         i2s_scale(file, tensor);
         PackedWeights packed;
-        if (pool_ == nullptr) return packed;
+        if (model_.kernel == nullptr) {
+            if (pool_ != nullptr) i2s_check(*pool_, file, tensor);
+            return packed;
+        }
         if (std::string_view(model_.kernel->layout) == "i2s") {
             // At the speed of memory, and the pages are wanted anyway.
             i2s_check(*pool_, file, tensor);
@@ -298,14 +302,14 @@ void load_tensors(TensorTable& table, LinearLoader& linear, Model::Impl& model) 
 
 }  // namespace
 
-void Model::check(const GgufFile& file) {
+void Model::check(const GgufFile& file, ThreadPool* pool) {
     Impl model;
     model.file = std::shared_ptr<const GgufFile>(std::shared_ptr<void>(), &file);  // not owned
     model.config = read_config(file);
     check_config(file, model.config);
     TensorTable table(file);
     outer_tensors(table, model.config);
-    LinearLoader linear(table, model);
+    LinearLoader linear(table, model, pool);
     load_tensors(table, linear, model);
 }
 

@@ -214,6 +214,15 @@ def test_tensors_that_cannot_run(model, refused_by_all):
     refused_by_all(renamed, "ffn_gate", RUNNERS)
 
 
+def test_weights_that_cannot_be(model, refused_by_all):
+    """A code that I2_S does not define, a scale of nothing: refused before anything is timed."""
+    header = Header(model)
+    begin = header.data_begin + struct.unpack_from(
+        "<Q", model, header.tensors["blk.0.attn_k.weight"]["offset"])[0]
+    refused_by_all(patched(model, begin + 77, "<B", 0xFF), "blk.0.attn_k.weight", RUNNERS)
+    refused_by_all(patched(model, begin + 64 * 128 // 4, "<f", 0.0), "blk.0.attn_k.weight", RUNNERS)
+
+
 def test_paths_that_are_no_files(refused, tmp_path):
     (tmp_path / "empty.gguf").touch()
     for path in (tmp_path, tmp_path / "missing.gguf", tmp_path / "empty.gguf", "/dev/null", ""):
