@@ -78,7 +78,7 @@ def schema_columns(root):
     (["e2e", "-m", "absent.gguf", "-t", "0"], ["-t", "'0'"]),
     (["e2e"], ["-m"]),
     (["kernels", "zzz*"], ["zzz*"]),
-    (["nonsense"], ["subcommand"]),
+    (["nonsense"], ["unknown command", "nonsense"]),
     ([], ["subcommand"]),
 ])
 def test_bad_usage_is_one_line_and_exit_2(tritbench, tmp_path, args, words):
