@@ -30,9 +30,10 @@ def test_every_ci_leg_has_a_budget_and_the_sum_is_kept(root):
     legs = re.search(r"ALL_LEGS=\((.*)\)", text).group(1).split()
     budget = dict(re.findall(r"^\| ([\w-]+) \| (\d+) \|", (root / ".ci" / "BUDGET.md").read_text(),
                              re.MULTILINE))
-    assert set(legs) == set(budget)
-    assert set(legs) == set(re.findall(r"^leg_([\w-]+)\(\)", text, re.MULTILINE))
-    assert sum(map(int, budget.values())) < 40
+    by_name = ["tidy"]  # longer than what is left of the 40 minutes
+    assert set(legs + by_name) == set(budget)
+    assert set(legs + by_name) == set(re.findall(r"^leg_([\w-]+)\(\)", text, re.MULTILINE))
+    assert sum(int(budget[leg]) for leg in legs) < 40
     assert legs[-1] == "tests"  # its summary lines must be the last ones
 
 
