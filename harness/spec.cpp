@@ -274,7 +274,7 @@ Spec read_spec(const fs::path& path, const SpecOptions& options) {
                         file));
     }
     const std::string level = table.text("level", "");
-    if (level != "" && level != "kernel" && level != "e2e" && level != "both") {
+    if (!level.empty() && level != "kernel" && level != "e2e" && level != "both") {
         throw Error(fmt::format("{}: '{}' is not a level; expected kernel, e2e or both",
                                 table.at("level"), level));
     }

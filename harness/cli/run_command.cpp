@@ -75,7 +75,7 @@ RunResult run_and_summarise(const std::vector<Cell>& cells, const RunOptions& op
                             Journal* journal, const std::string& resume) {
     install_interrupt_handler();
     RunResult result = run_cells(cells, options, journal);
-    if (result.resumed) fmt::print(stderr, "resumed {}\n", options.csv->string());
+    if (result.resumed && options.csv) fmt::print(stderr, "resumed {}\n", options.csv->string());
     if (!result.moved_to.empty()) {
         fmt::print(stderr, "the older results are now {}\n", result.moved_to.string());
     }

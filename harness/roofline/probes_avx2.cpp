@@ -93,11 +93,12 @@ uint32_t dot(uint64_t iterations, const uint8_t* a, const int8_t* b) {
     const __m256i ones = _mm256_set1_epi16(1);
     __m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0,
             s7 = s0;
-// NOLINTNEXTLINE(bugprone-macro-parentheses): the arguments are names of registers
+// NOLINTBEGIN(bugprone-macro-parentheses): the arguments are names of registers
 #define STEP(s, x, y)                                                             \
     OPAQUE(x);                                                                    \
     s = _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(x, y), ones)); \
     OPAQUE(s)
+    // NOLINTEND(bugprone-macro-parentheses)
     for (uint64_t n = 0; n < iterations; ++n) {
         STEP(s0, a0, b0);
         STEP(s1, a1, b1);
