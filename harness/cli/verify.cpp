@@ -35,8 +35,7 @@ Verdict prove(const tb_kernel& kernel, GateDepth depth, const std::string& title
     Verdict verdict{&kernel, "no", "", 0, 0};
     const std::vector<tb_tile> tiles =
         depth == GateDepth::Full ? all_tiles(kernel) : std::vector<tb_tile>{default_tile(kernel)};
-    size_t total = 0;
-    for (const tb_tile& tile : tiles) total += gate_cases(kernel, tile, depth).size();
+    const size_t total = tiles.size() * gate_cases(kernel, depth).size();
     Progress progress(title, total);
     const auto start = std::chrono::steady_clock::now();
     ChildOptions options;

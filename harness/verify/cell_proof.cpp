@@ -75,8 +75,7 @@ struct CellProof::Impl {
     ProofResult check_exact(const PackedWeights& weights, const PreparedBatch& prepared,
                             const TestActivations& x, ThreadPool& pool,
                             ProductScratch& scratch) const;
-    ProofResult check_float(const PackedWeights& weights, const TestActivations& x,
-                            const float* y) const;
+    ProofResult check_float(const TestActivations& x, const float* y) const;
 };
 
 // c = r^T W, each worker over its rows, then added up.
@@ -207,8 +206,7 @@ ProofResult CellProof::Impl::check_exact(const PackedWeights& weights,
     return {Proof::BitExact, ""};
 }
 
-ProofResult CellProof::Impl::check_float(const PackedWeights& weights, const TestActivations& x,
-                                         const float* y) const {
+ProofResult CellProof::Impl::check_float(const TestActivations& x, const float* y) const {
     const auto width = static_cast<size_t>(shape.k);
     // Roundings of one sum of K/16 terms a lane, its tree, and the last store.
     const double rounding = (static_cast<double>(shape.k) / 16 + 8) * 0x1p-24;
@@ -242,7 +240,6 @@ ProofResult CellProof::Impl::check_float(const PackedWeights& weights, const Tes
                                 shape.n, shape.k, x.m, m, left, right, slack)};
         }
     }
-    (void)weights;
     return {Proof::Bounded, ""};
 }
 
@@ -254,7 +251,7 @@ ProofResult CellProof::check(ThreadPool& pool, const PackedWeights& weights,
     if (is_exact(kernel)) return impl_->check_exact(weights, prepared, x, pool, scratch);
     std::vector<float> y(static_cast<size_t>(impl_->shape.n * x.m), std::nanf(""));
     multiply(pool, kernel, weights, prepared, scratch, y.data(), impl_->shape.n);
-    return impl_->check_float(weights, x, y.data());
+    return impl_->check_float(x, y.data());
 }
 
 TestActivations quantised(std::vector<float> x, int64_t m, int64_t k) {

@@ -92,7 +92,7 @@ std::string threaded(const tb_kernel& kernel, const tb_tile& tile) {
 
 }  // namespace
 
-std::vector<GateCase> gate_cases(const tb_kernel& kernel, const tb_tile& tile, GateDepth depth) {
+std::vector<GateCase> gate_cases(const tb_kernel& kernel, GateDepth depth) {
     std::vector<GateCase> cases;
     const std::vector<int64_t> batches =
         depth == GateDepth::Full ? std::vector<int64_t>{1, 2, 3, 4, 5, 7, 8, 9, 12, 31, 33}
@@ -118,17 +118,12 @@ std::vector<GateCase> gate_cases(const tb_kernel& kernel, const tb_tile& tile, G
         }
     }
     add_adversarial(kernel, depth, cases);
-    // A shape that a kernel may refuse is not a case; one that it must take is refused in the run.
-    std::erase_if(cases, [&](const GateCase& c) {
-        return c.shape.k % std::max<int64_t>(1, kernel.k_multiple) != 0;
-    });
-    (void)tile;
     return cases;
 }
 
 ProofResult run_gate(const tb_kernel& kernel, const tb_tile& tile, GateDepth depth,
                      const std::function<void(size_t, size_t)>& done) {
-    const std::vector<GateCase> cases = gate_cases(kernel, tile, depth);
+    const std::vector<GateCase> cases = gate_cases(kernel, depth);
     for (size_t i = 0; i < cases.size(); ++i) {
         const std::string wrong = run_gate_case(kernel, tile, cases[i]);
         if (!wrong.empty()) return {Proof::No, fmt::format("{}: {}", describe(cases[i]), wrong)};
@@ -164,18 +159,6 @@ std::vector<tb_tile> all_tiles(const tb_kernel& kernel) {
 
 ProofResult quick_gate(const tb_kernel& kernel, const tb_tile& tile) {
     return run_gate(kernel, tile, GateDepth::Quick);
-}
-
-ProofResult full_gate(const tb_kernel& kernel) {
-    ProofResult result;
-    for (const tb_tile& tile : all_tiles(kernel)) {
-        result = run_gate(kernel, tile, GateDepth::Full);
-        if (!result.ok()) {
-            result.reason = fmt::format("tile {}: {}", tile_name(kernel, tile), result.reason);
-            return result;
-        }
-    }
-    return result;
 }
 
 }  // namespace tritbench

@@ -15,7 +15,7 @@ enum class GateDepth { Quick, Full };
 
 // Shapes are taken around the kernel's own granularity (K multiple, row step) and around the sizes
 // that bit others: K % 128 in {0, 32, 64} and odd, one row, panels and chunks plus one.
-std::vector<GateCase> gate_cases(const tb_kernel& kernel, const tb_tile& tile, GateDepth depth);
+std::vector<GateCase> gate_cases(const tb_kernel& kernel, GateDepth depth);
 
 // Runs the cases and a threaded product; stops at the first that fails. `done` is told the number
 // of cases finished.

@@ -52,9 +52,6 @@ RowProvider random_ternary_rows(tb_shape shape, uint64_t seed, double zeros = 0.
 // and unpack, 1 and 2 threads.
 ProofResult quick_gate(const tb_kernel& kernel, const tb_tile& tile);
 
-// The same on more and larger shapes and every tile value: minutes.
-ProofResult full_gate(const tb_kernel& kernel);
-
 // Proof of one cell. The constructor draws a vector r and computes c = r^T W from the canonical
 // rows, O(N K) once; check() is then O(N M + K M) beside one product (Freivalds, exact in int64
 // arithmetic modulo 2^64), compares every y with the epilogue of its proved sum, and a sample of

@@ -2,7 +2,6 @@
 
 #include <cctype>
 #include <cstdlib>
-#include <fstream>
 
 #include "kernels/api/error.h"
 
@@ -198,19 +197,6 @@ std::string feature_names(tb_features features) {
         if (features & info.bit) names += (names.empty() ? "" : ",") + std::string(info.name);
     }
     return names.empty() ? "none" : names;
-}
-
-std::string cpu_model_name() {
-    std::ifstream cpuinfo("/proc/cpuinfo");
-    std::string line;
-    while (std::getline(cpuinfo, line)) {
-        if (line.rfind("model name", 0) == 0) {
-            const size_t colon = line.find(':');
-            if (colon != std::string::npos && colon + 2 <= line.size())
-                return line.substr(colon + 2);
-        }
-    }
-    return "unknown";
 }
 
 }  // namespace tritbench

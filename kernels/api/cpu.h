@@ -36,7 +36,4 @@ tb_features allowed_features();
 // "avx2,fma,f16c"; "none" for the empty set.
 std::string feature_names(tb_features features);
 
-// The CPU's marketing name, or "unknown".
-std::string cpu_model_name();
-
 }  // namespace tritbench
