@@ -119,6 +119,38 @@ void BlockCeilings::set(Row& row, ThreadPool& pool, uint64_t footprint, Allocati
     if (percent > 105) marks.insert("above_ceiling");
 }
 
+void BlockCeilings::measure_peaks(ThreadPool& pool, const std::set<const tb_kernel*>& kernels) {
+    Ceilings& round = rounds_.back();
+    for (const tb_kernel* kernel : kernels) {
+        if (kernel->activation_kind == TB_ACT_FLOAT) {
+            round.float32_fma_peaks(pool);
+        } else {
+            round.int8_dot_peaks(pool);
+        }
+    }
+    round.mix_peaks(pool);
+}
+
+void BlockCeilings::set_peaks(Row& row, ThreadPool& pool, const tb_kernel& kernel,
+                              double gmac_per_s, bool mix) {
+    IsaPeak best;
+    double best_mix = 0;
+    for (Ceilings& round : rounds_) {
+        const IsaPeak& peak = kernel.activation_kind == TB_ACT_FLOAT
+                                  ? round.float32_fma_peaks(pool).front()
+                                  : round.int8_dot_peaks(pool).front();
+        if (peak.rate > best.rate) best = peak;
+        if (mix) best_mix = std::max(best_mix, round.mix_gmac_per_s(pool, kernel.id));
+    }
+    row.set(Column::PeakGmacPerS, best.rate, 1);
+    row.set(Column::PeakProbe, best.isa + " " + best.instruction);
+    row.set(Column::PctOfPeak, 100 * gmac_per_s / best.rate, 1);
+    if (best_mix > 0) {
+        row.set(Column::MixGmacPerS, best_mix, 1);
+        row.set(Column::PctOfMix, 100 * gmac_per_s / best_mix, 1);
+    }
+}
+
 std::string pins_text(const ThreadPool& pool) {
     return fmt::format("{}", fmt::join(pool.pins(), " "));
 }

@@ -68,6 +68,12 @@ class BlockCeilings {
     void set(Row& row, ThreadPool& pool, uint64_t footprint, AllocationKind kind, double bytes,
              double median_ns, std::set<std::string>& marks);
 
+    // The peaks and mixes that the rows of these kernels are held against.
+    void measure_peaks(ThreadPool& pool, const std::set<const tb_kernel*>& kernels);
+    // Sets peak, probe, mix and their percentages. `mix`: the row is a gemv.
+    void set_peaks(Row& row, ThreadPool& pool, const tb_kernel& kernel, double gmac_per_s,
+                   bool mix);
+
   private:
     std::vector<Ceilings> rounds_;
 };

@@ -241,6 +241,9 @@ class KernelBlock {
     }
 
     void measure_ceilings() {
+        std::set<const tb_kernel*> kernels;
+        for (const auto& bench : benches_) kernels.insert(bench->cell.kernel);
+        ceilings_.measure_peaks(pool_, kernels);
         if (first_.phase != Phase::Gemv) return;
         for (const auto& bench : benches_) {
             ceilings_.measure(pool_, bench->footprint(), AllocationKind::HugePages);
@@ -260,6 +263,8 @@ class KernelBlock {
         row.set(Column::CallsPerRepetition, bench.calls);
         row.set(Column::PrepareMedianNs, bench.prepare_median_ns, 1);
         row.set(Column::GmacPerS, work.macs / median_ns, 3);
+        ceilings_.set_peaks(row, pool_, *bench.cell.kernel, work.macs / median_ns,
+                            first_.phase == Phase::Gemv);
         row.set(Column::Bytes, bytes, 0);
         row.set(Column::FootprintBytes, bench.footprint());
         row.set(Column::GbPerS, bytes / median_ns, 3);

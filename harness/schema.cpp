@@ -84,6 +84,20 @@ constexpr ColumnInfo kColumns[] = {
      1},
     {"ceiling_probe", "", "The loop that measured the ceiling.", 1},
     {"pct_of_ceiling", "%", "gb_per_s in percent of ceiling_gb_per_s; gemv and decode only.", 1},
+    {"peak_gmac_per_s", "GMAC/s",
+     "The most that this CPU's fastest multiply-accumulate instruction gives from registers, "
+     "measured in the same run with the same threads and pins: an int8 dot product, or a float32 "
+     "multiply-add for kernels of float activations; the better of two measurements. Kernel level "
+     "only.",
+     2},
+    {"peak_probe", "", "Instruction set and instruction of that peak.", 2},
+    {"pct_of_peak", "%", "gmac_per_s in percent of peak_gmac_per_s.", 2},
+    {"mix_gmac_per_s", "GMAC/s",
+     "The same for all the instructions of the kernel's inner loop but its loads, from registers: "
+     "the bound that its instruction mix sets on this CPU's ports. gemv only, and only of kernels "
+     "for which the roofline has that loop.",
+     2},
+    {"pct_of_mix", "%", "gmac_per_s in percent of mix_gmac_per_s.", 2},
     {"peak_rss_bytes", "bytes",
      "Largest resident memory of the child process that measured this cell, and maybe others "
      "interleaved with it.",

@@ -13,7 +13,7 @@
 namespace tritbench {
 
 // Raised whenever a column is added, removed, moved or changes its meaning.
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
 // In file order. kColumns (schema.cpp) has the name, unit and meaning of each.
 enum class Column : int {
@@ -63,6 +63,11 @@ enum class Column : int {
     CeilingGbPerS,
     CeilingProbe,
     PctOfCeiling,
+    PeakGmacPerS,
+    PeakProbe,
+    PctOfPeak,
+    MixGmacPerS,
+    PctOfMix,
     PeakRssBytes,
     LogitsHash,
     Verified,

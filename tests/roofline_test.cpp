@@ -13,6 +13,7 @@
 #include "harness/roofline/probe_tables.h"
 #include "kernels/api/cpu.h"
 #include "kernels/api/error.h"
+#include "kernels/api/registry.h"
 #include "model/aligned_buffer.h"
 
 // The ISA is the name of a probe in test listings; its address differs in every process.
@@ -36,6 +37,7 @@ class ReadProbe : public Probe {};
 class DotProbe : public Probe {};
 class LookupProbe : public Probe {};
 class MultiplyAddProbe : public Probe {};
+class MixProbe : public Probe {};
 
 template <class Has>
 std::vector<const tb_probe_table*> tables_with(Has&& has) {
@@ -48,6 +50,8 @@ const auto with_read = tables_with([](const tb_probe_table& t) { return t.read !
 const auto with_dot = tables_with([](const tb_probe_table& t) { return t.dot != nullptr; });
 const auto with_lookup = tables_with([](const tb_probe_table& t) { return t.lookup != nullptr; });
 const auto with_fma = tables_with([](const tb_probe_table& t) { return t.fma != nullptr; });
+const auto with_mixes = tables_with([](const tb_probe_table& t) { return t.mix_count > 0; });
+INSTANTIATE_TEST_SUITE_P(Isa, MixProbe, ::testing::ValuesIn(with_mixes), isa_name);
 INSTANTIATE_TEST_SUITE_P(Isa, ReadProbe, ::testing::ValuesIn(with_read), isa_name);
 INSTANTIATE_TEST_SUITE_P(Isa, DotProbe, ::testing::ValuesIn(with_dot), isa_name);
 INSTANTIATE_TEST_SUITE_P(Isa, LookupProbe, ::testing::ValuesIn(with_lookup), isa_name);
@@ -101,6 +105,33 @@ TEST_P(DotProbe, IsTheSumOfItsProducts) {
     for (const uint64_t iterations : {0, 1, 2, 1000, 12345}) {
         const auto times = static_cast<int64_t>(iterations) * (table.dot_macs / 64);
         EXPECT_EQ(table.dot(iterations, a, b), static_cast<uint32_t>(once * times)) << iterations;
+    }
+}
+
+// Linear in the iterations, and no byte of the step or of the activations is left out.
+TEST_P(MixProbe, MultipliesEveryByteInEveryIteration) {
+    const tb_probe_table& table = *GetParam();
+    for (uint32_t i = 0; i < table.mix_count; ++i) {
+        const tb_probe_mix& mix = table.mixes[i];
+        uint8_t bytes[64];
+        int8_t x[4] = {3, -5, 7, 11};
+        for (int j = 0; j < 64; ++j) bytes[j] = static_cast<uint8_t>(j * 37 % 190 + 1);
+        const uint32_t once = mix.run(1, bytes, x);
+        EXPECT_EQ(mix.run(0, bytes, x), 0u) << mix.kernel;
+        for (const uint32_t n : {2u, 3u, 1000u}) {
+            EXPECT_EQ(mix.run(n, bytes, x), n * once) << mix.kernel;
+        }
+        for (int8_t& value : x) {
+            value = static_cast<int8_t>(value + 1);
+            EXPECT_NE(mix.run(1, bytes, x), once) << mix.kernel;
+            value = static_cast<int8_t>(value - 1);
+        }
+        for (uint8_t& byte : bytes) {
+            byte = static_cast<uint8_t>(byte ^ 1);
+            EXPECT_NE(mix.run(1, bytes, x), once) << mix.kernel;
+            byte = static_cast<uint8_t>(byte ^ 1);
+        }
+        EXPECT_NE(find_kernel(mix.kernel), nullptr) << mix.kernel;
     }
 }
 

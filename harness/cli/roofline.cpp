@@ -25,7 +25,7 @@ struct Options {
 
 // One line of the output. Empty texts are columns that do not apply.
 struct Row {
-    std::string what;  // read, int8_dot, lookup, float32_fma
+    std::string what;  // read, int8_dot, lookup, float32_fma, mix
     int threads = 0;
     std::string pins, memory;
     uint64_t footprint_bytes = 0;
@@ -137,7 +137,7 @@ std::vector<Row> measure(const Options& options) {
     ceiling.tries = options.quick ? 2 : 3;
     const std::vector<ReadJob> jobs = read_jobs(options, ceiling);
     Ceilings ceilings(ceiling);
-    Progress progress("roofline", jobs.size() + options.threads.size() * 3);
+    Progress progress("roofline", jobs.size() + options.threads.size() * 4);
     std::vector<Row> rows;
     uint64_t done = 0;
     std::unique_ptr<ThreadPool> pool;
@@ -161,6 +161,8 @@ std::vector<Row> measure(const Options& options) {
         add_peaks(rows, "lookup", "GB/s", *pool, ceilings.lookup_peaks(*pool));
         progress.update(done++, "float32 multiply-adds");
         add_peaks(rows, "float32_fma", "GMAC/s", *pool, ceilings.float32_fma_peaks(*pool));
+        progress.update(done++, "instruction mixes");
+        add_peaks(rows, "mix", "GMAC/s", *pool, ceilings.mix_peaks(*pool));
     }
     progress.finish(fmt::format("{} rates", rows.size()));
     return rows;
@@ -226,12 +228,13 @@ void print_table(const std::vector<Row>& rows) {
     const std::pair<const char*, const char*> peaks[] = {
         {"int8_dot", "int8 dot products from registers, GMAC/s"},
         {"lookup", "byte lookups from registers, GB/s looked up"},
-        {"float32_fma", "float32 multiply-adds from registers, GMAC/s"}};
+        {"float32_fma", "float32 multiply-adds from registers, GMAC/s"},
+        {"mix", "inner loops of our kernels without their loads, GMAC/s"}};
     for (const auto& [what, title] : peaks) {
         fmt::print("\n{}\n", title);
         for (const Row& row : rows)
             if (row.what == what)
-                fmt::print("  {:<28}  {} thread{}  {:>9.1f}\n", row.probe, row.threads,
+                fmt::print("  {:<60}  {} thread{}  {:>9.1f}\n", row.probe, row.threads,
                            row.threads > 1 ? "s" : " ", row.rate);
     }
     const auto marks = noise_marks(card);

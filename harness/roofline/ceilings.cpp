@@ -249,6 +249,31 @@ const std::vector<IsaPeak>& Ceilings::float32_fma_peaks(ThreadPool& pool) {
     return peaks = measure_peaks(pool, options_, probes);
 }
 
+const std::vector<IsaPeak>& Ceilings::mix_peaks(ThreadPool& pool) {
+    std::vector<IsaPeak>& peaks = peaks_["mix|" + pins_key(pool)];
+    if (!peaks.empty()) return peaks;
+    std::vector<std::pair<IsaPeak, Candidate>> probes;
+    for (const tb_probe_table* table : allowed_probe_tables())
+        for (uint32_t i = 0; i < table->mix_count; ++i) {
+            const tb_probe_mix* mix = &table->mixes[i];
+            probes.emplace_back(IsaPeak{mix->kernel, mix->instructions, 0},
+                                register_candidate(pool, mix->macs, [mix](uint64_t n) {
+                                    return mix->run(n, patterns().a, patterns().b);
+                                }));
+        }
+    return peaks = measure_peaks(pool, options_, probes);
+}
+
+double Ceilings::mix_gmac_per_s(ThreadPool& pool, const std::string& kernel,
+                                std::string* instructions) {
+    for (const IsaPeak& peak : mix_peaks(pool)) {
+        if (peak.isa != kernel) continue;
+        if (instructions) *instructions = peak.instruction;
+        return peak.rate;
+    }
+    return 0;
+}
+
 double Ceilings::int8_dot_gmac_per_s(ThreadPool& pool, std::string* isa) {
     return best_of(int8_dot_peaks(pool), isa);
 }

@@ -17,6 +17,16 @@ extern "C" {
  * evenly among its streams. */
 #define TB_PROBE_ROUND_BYTES 512
 
+/* All instructions of a kernel's inner loop but its loads, on registers: what bound does the mix
+ * itself set on the ports? `bytes` is one packed step of the kernel, x four activations. */
+typedef struct tb_probe_mix {
+    const char* kernel;       /* its id */
+    const char* instructions; /* of one iteration */
+    uint32_t macs;            /* of one iteration */
+    /* Returns the sum of all accumulators modulo 2^32 after `iterations`: linear in them. */
+    uint32_t (*run)(uint64_t iterations, const uint8_t* bytes, const int8_t* x);
+} tb_probe_mix;
+
 typedef struct tb_probe_table {
     const char* isa;
     tb_features features;
@@ -47,6 +57,9 @@ typedef struct tb_probe_table {
     float (*fma)(uint64_t iterations, const float* a, const float* b);
     uint32_t fma_macs;
     const char* fma_instruction;
+
+    const tb_probe_mix* mixes;
+    uint32_t mix_count;
 } tb_probe_table;
 
 #ifdef __cplusplus

@@ -185,5 +185,5 @@ float fma(uint64_t iterations, const float* a, const float* b) {
 }  // namespace
 
 extern "C" const tb_probe_table tb_probes_avx2 = {
-    "avx2",       TB_ISA_AVX2, read,          dot, kDotMacs, "vpmaddubsw ymm", lookup,
-    kLookupBytes, 16,          "vpshufb ymm", fma, kFmaMacs, "vfmadd ymm"};
+    "avx2", TB_ISA_AVX2,   read, dot,      kDotMacs,     "vpmaddubsw ymm", lookup, kLookupBytes,
+    16,     "vpshufb ymm", fma,  kFmaMacs, "vfmadd ymm", nullptr,          0};

@@ -170,5 +170,5 @@ float fma(uint64_t iterations, const float* a, const float* b) {
 }  // namespace
 
 extern "C" const tb_probe_table tb_probes_avx512 = {
-    "avx512", TB_ISA_AVX512, read, dot,      kDotMacs,    "vpmaddubsw zmm", lookup, kLookupBytes,
-    16,       "vpshufb zmm", fma,  kFmaMacs, "vfmadd zmm"};
+    "avx512", TB_ISA_AVX512, read, dot,      kDotMacs,     "vpmaddubsw zmm", lookup, kLookupBytes,
+    16,       "vpshufb zmm", fma,  kFmaMacs, "vfmadd zmm", nullptr,          0};

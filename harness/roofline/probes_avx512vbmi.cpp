@@ -46,5 +46,5 @@ uint32_t lookup(uint64_t iterations, const uint8_t* table, const uint8_t* start)
 }  // namespace
 
 extern "C" const tb_probe_table tb_probes_avx512vbmi = {
-    "avx512vbmi", TB_ISA_AVX512VBMI, nullptr, nullptr, 0,      nullptr, lookup, kLookupBytes,
-    64,           "vpermb zmm",      nullptr, 0,       nullptr};
+    "avx512vbmi", TB_ISA_AVX512VBMI, nullptr, nullptr, 0,       nullptr, lookup, kLookupBytes,
+    64,           "vpermb zmm",      nullptr, 0,       nullptr, nullptr, 0};

@@ -49,4 +49,4 @@ uint32_t dot(uint64_t iterations, const uint8_t* a, const int8_t* b) {
 
 extern "C" const tb_probe_table tb_probes_avxvnni = {
     "avxvnni", TB_ISA_AVXVNNI, nullptr, dot, kDotMacs, "vpdpbusd ymm", nullptr, 0,
-    0,         nullptr,        nullptr, 0,   nullptr};
+    0,         nullptr,        nullptr, 0,   nullptr,  nullptr,        0};

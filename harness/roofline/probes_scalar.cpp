@@ -131,5 +131,5 @@ float fma(uint64_t iterations, const float* a, const float* b) {
 }  // namespace
 
 extern "C" const tb_probe_table tb_probes_scalar = {
-    "scalar", TB_ISA_SCALAR, read, dot,      kDotMacs,    "compiled C", lookup, kLookupChains,
-    16,       "byte load",   fma,  kFmaMacs, "compiled C"};
+    "scalar", TB_ISA_SCALAR, read, dot,      kDotMacs,     "compiled C", lookup, kLookupChains,
+    16,       "byte load",   fma,  kFmaMacs, "compiled C", nullptr,      0};

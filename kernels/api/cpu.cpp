@@ -87,7 +87,19 @@ tb_features detect() {
     return f;
 }
 
+// AuthenticAMD, of a family that has AVX-512: Zen 4 and later.
+bool detect_amd_with_avx512() {
+    uint32_t a = 0, b = 0, c = 0, d = 0;
+    if (__get_cpuid(0, &a, &b, &c, &d) == 0) return false;
+    const bool amd = b == 0x68747541 && d == 0x69746e65 && c == 0x444d4163;
+    return amd && (detected_features() & TB_FEATURE_AVX512F) != 0;
+}
+
 #elif defined(__aarch64__)
+
+bool detect_amd_with_avx512() {
+    return false;
+}
 
 tb_features detect() {
     const unsigned long hwcap = getauxval(AT_HWCAP);
@@ -101,6 +113,10 @@ tb_features detect() {
 }
 
 #else
+
+bool detect_amd_with_avx512() {
+    return false;
+}
 
 tb_features detect() {
     return 0;
@@ -189,6 +205,11 @@ tb_features allowed_features() {
         return detected_features() & parse_feature_list(list);
     }();
     return features;
+}
+
+bool cpu_prefetches_well() {
+    static const bool well = detect_amd_with_avx512();
+    return well;
 }
 
 std::string feature_names(tb_features features) {

@@ -33,6 +33,10 @@ tb_features parse_feature_list(std::string_view list);
 // time if the variable names something unknown.
 tb_features allowed_features();
 
+// Whether the hardware prefetchers of this CPU keep a few long streams at full read bandwidth by
+// themselves, so that software prefetches only cost: AMD since Zen 4 (measured there).
+bool cpu_prefetches_well();
+
 // "avx2,fma,f16c"; "none" for the empty set.
 std::string feature_names(tb_features features);
 

@@ -158,7 +158,10 @@ std::string tile_name(const tb_kernel& kernel, const tb_tile& tile) {
 tb_tile default_tile(const tb_kernel& kernel) {
     tb_tile tile{};
     for (int32_t i = 0; i < kernel.tile_param_count; ++i) {
-        tile.value[i] = kernel.tile_params[i].default_value;
+        const tb_tile_param& param = kernel.tile_params[i];
+        const bool hardware_suffices = std::string_view(param.name) == "prefetch" &&
+                                       param.values[0] == 0 && cpu_prefetches_well();
+        tile.value[i] = hardware_suffices ? 0 : param.default_value;
     }
     return tile;
 }

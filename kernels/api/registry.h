@@ -40,6 +40,7 @@ double bits_per_weight(const tb_kernel& kernel);
 
 // "BM=256,BK=128", or "" for a kernel without tiles.
 std::string tile_name(const tb_kernel& kernel, const tb_tile& tile);
+// The declared defaults, but `prefetch` (dot/prefetch.h) is 0 where cpu_prefetches_well().
 tb_tile default_tile(const tb_kernel& kernel);
 // Parses "BM=256,BK=128" over the defaults. Throws Error on an unknown name or value.
 tb_tile parse_tile(const tb_kernel& kernel, std::string_view text);

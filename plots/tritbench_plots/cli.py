@@ -1,6 +1,6 @@
-"""python -m tritbench_plots table FILE...   |   figures FILE... -o DIR
+"""python -m tritbench_plots table FILE...   |   figures FILE... -o DIR   |   bars FILE...
 
-Exit codes: 0 right, 1 no row may be shown, 2 bad usage or bad input.
+Exit codes: 0 right, 1 no row may be shown or a bar is not met, 2 bad usage or bad input.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ def _parser() -> argparse.ArgumentParser:
     draw = commands.add_parser("figures", help="PNG and SVG figures")
     draw.add_argument("files", nargs="+", metavar="FILE", help="CSV files of results")
     draw.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write to")
+    bars = commands.add_parser("bars", help="what kernels were asked to reach, and where they are")
+    bars.add_argument("files", nargs="+", metavar="FILE", help="CSV files of experiments/records")
+    bars.add_argument("--bars", default="experiments/records-bars.toml", metavar="TOML",
+                      help="what is asked (default: %(default)s)")
+    bars.add_argument("--markdown", action="store_true", help="as a Markdown table")
     return parser
 
 
@@ -87,10 +92,25 @@ def _figures(options: argparse.Namespace) -> int:
     return 0 if paths else 1
 
 
+def _bars(options: argparse.Namespace) -> int:
+    from tritbench_plots.bars import bars_cells, bars_table, read_bars
+
+    asked = read_bars(options.bars)
+    table = bars_table(load(options.files), asked)
+    if table.empty:
+        _complain(f"{', '.join(options.files)}: no proved row of a bare product to hold a bar to")
+        return 1
+    form = tables.as_markdown if options.markdown else tables.as_text
+    print(form(bars_cells(table)))
+    verdicts = table["verdict"].value_counts()
+    print("\n" + ", ".join(f"{verdicts.get(v, 0)} {v}" for v in ("met", "not met", "not measured")))
+    return 0 if (table["verdict"] == "met").all() else 1
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        return _table(options) if options.command == "table" else _figures(options)
+        return {"table": _table, "figures": _figures, "bars": _bars}[options.command](options)
     except LoadError as problem:
         _complain(str(problem))
         return 2

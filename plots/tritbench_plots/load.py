@@ -14,7 +14,9 @@ from typing import Iterable, Sequence
 
 import pandas as pd
 
-SUPPORTED_SCHEMA_VERSIONS = (1,)
+from tritbench_plots.order import split_id
+
+SUPPORTED_SCHEMA_VERSIONS = (1, 2)
 
 # The columns of results/SCHEMA.md that this package reads, by type. Others are kept as text, so
 # that a file of a newer minor layout still loads.
@@ -113,7 +115,7 @@ def _parse_row(path: Path, line: int, cells: dict[str, str]) -> dict[str, object
     for column in NUMBER_COLUMNS:
         row[column] = _number(path, line, column, cells[column])
     # A kernel's id is <layout>_<isa>[_<tag>]: enough where a row failed before that was known.
-    row["layout"] = cells["layout"] or cells["kernel"].split("_")[0]
+    row["layout"] = cells["layout"] or split_id(cells["kernel"])[0]
     row["source"] = str(path)
     row["line"] = line
     return row

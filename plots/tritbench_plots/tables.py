@@ -225,7 +225,7 @@ def kernel_cells(table: pd.DataFrame) -> dict[str, list[str]]:
     return cells
 
 
-_WORDS = {"machine", "file", "model", "kernel", "phase", "proof"}  # aligned to the left
+_WORDS = {"machine", "file", "model", "kernel", "phase", "proof", "bar", "verdict"}  # aligned to the left
 
 
 def as_text(cells: dict[str, list[str]]) -> str:

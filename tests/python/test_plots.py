@@ -12,6 +12,7 @@ import pytest
 from tritbench_plots import tables
 from tritbench_plots.cli import main
 from tritbench_plots.load import LoadError, load, load_file, proved
+from tritbench_plots.order import split_id
 
 COLUMNS = """schema_version run_id utc git_revision git_dirty compiler flags machine_id cpu isa_path
 spec cell_key level kernel layout object_hash exactness bits_per_weight tile n k batch model
@@ -389,4 +390,151 @@ def test_readme_shows_what_its_result_file_gives(root):
     done = subprocess.run([sys.executable, str(root / "scripts" / "update-readme.py"), "--check"],
                           capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "README.md: " in done.stdout
+    assert "README.md, quick: as results/" in done.stdout
+
+
+# ---- bars ----------------------------------------------------------------------------------------
+
+BAR_COLUMNS = COLUMNS + ["peak_gmac_per_s", "peak_probe", "pct_of_peak", "mix_gmac_per_s",
+                         "pct_of_mix"]
+BARS = """
+[[bar]]
+what = "cold"
+kernels = ["a_avx2", "b_avx2"]
+batch = [1]
+cache = "cold"
+threads = [1]
+metric = "pct_of_ceiling"
+at_least = 90
+[[bar]]
+what = "over"
+kernels = ["b_avx2"]
+over = "a_avx2"
+batch = [1]
+cache = "cold"
+threads = [1]
+metric = "speed"
+at_least = 1.2
+[[bar]]
+what = "peak"
+kernels = ["a_avx2"]
+shapes = ["256x512"]
+batch = [32]
+cache = "hot"
+threads = [1]
+metric = "pct_of_peak"
+at_least = 72
+"""
+
+
+@pytest.fixture
+def bars(write, tmp_path, capsys):
+    def run(rows, text=BARS):
+        (tmp_path / "bars.toml").write_text(text)
+        path = write(rows, columns=BAR_COLUMNS)
+        code = main(["bars", str(path), "--bars", str(tmp_path / "bars.toml")])
+        out, error = capsys.readouterr()
+        return code, out, error
+    return run
+
+
+def test_an_id_is_taken_apart_at_its_isa():
+    assert split_id("i2s_avx2") == ("i2s", "avx2", "")
+    assert split_id("q8_0_avx512vnni") == ("q8_0", "avx512vnni", "")
+    assert split_id("iq2_bn_r4_avx2_q8k") == ("iq2_bn_r4", "avx2", "q8k")
+    assert split_id("new_wonder") == ("new", "wonder", "")
+    assert split_id("") == ("", "", "")
+
+
+def verdicts(out):
+    return [line.split()[-2:] for line in out.splitlines()[3:-2]]
+
+
+def test_bars_are_met_only_by_what_was_measured(bars):
+    rows = [product("a_avx2", "cold", 1200, pct_of_ceiling=90.0),
+            product("b_avx2", "cold", 1000, pct_of_ceiling=89.9),
+            product("a_avx2", "hot", 5000, phase="gemm", pct_of_peak=71.9)]
+    code, out, _ = bars(rows)
+    assert code == 1
+    assert [v[-1] == "met" and v[0] != "not" for v in verdicts(out)] == [True, False, True, False]
+    assert "1.20x" in out and "2 met, 2 not met, 0 not measured" in out
+    rows[1]["pct_of_ceiling"], rows[2]["pct_of_peak"] = 90.0, 72.0
+    assert bars(rows)[0] == 0
+
+
+def test_a_bar_without_its_partner_or_without_proof_is_not_met(bars):
+    rows = [product("b_avx2", "cold", 1000, pct_of_ceiling=95.0),
+            product("a_avx2", "cold", 9000, pct_of_ceiling=99.0, verified="no")]
+    code, out, _ = bars(rows)
+    assert code == 1 and "1 met, 0 not met, 3 not measured" in out
+    # A partner of another run is no partner.
+    rows[1] = product("a_avx2", "cold", 9000, pct_of_ceiling=99.0, run_id="r2")
+    assert "2 met, 0 not met, 2 not measured" in bars(rows)[1]
+
+
+@pytest.mark.parametrize("wrong, expected", [
+    (BARS.replace("at_least = 90", "atleast = 90"), "missing at_least"),
+    (BARS.replace('metric = "pct_of_ceiling"', 'metric = "speed"'), "'over' belongs to"),
+    (BARS.replace('"pct_of_peak"', '"speedup"'), "metric is 'speedup'"),
+    (BARS + "colour = 1\n", "unknown key colour"),
+    ("", "one or more [[bar]]"),
+    ("[[bar", "cannot be read as TOML"),
+])
+def test_a_bad_file_of_bars_is_one_line_and_exit_code_2(bars, wrong, expected):
+    code, out, error = bars([product("a_avx2", "cold", 1000)], wrong)
+    assert (code, out) == (2, "") and error.count("\n") == 1 and expected in error
+
+
+def test_files_of_the_first_schema_version_have_no_peaks(bars, write, tmp_path, capsys):
+    (tmp_path / "bars.toml").write_text(BARS)
+    path = write([product("a_avx2", "hot", 5000, phase="gemm")])
+    assert main(["bars", str(path), "--bars", str(tmp_path / "bars.toml")]) == 1
+    assert "0 met, 0 not met, 4 not measured" in capsys.readouterr().out
+
+
+def test_the_bars_of_the_project_can_be_read(root):
+    from tritbench_plots.bars import read_bars
+    assert len(read_bars(root / "experiments" / "records-bars.toml")) >= 10
+
+
+# ---- records and peers ---------------------------------------------------------------------------
+
+def test_records_show_the_worst_shape(write):
+    from tritbench_plots.records import records_cells, records_table
+    rows = [product("i2r_avx2", "cold", 1000, pct_of_ceiling=95, n=256, gmac_per_s=131),
+            product("i2r_avx2", "cold", 1000, pct_of_ceiling=91, n=512, gmac_per_s=120),
+            product("i2r_avx2", "cold", 600, pct_of_ceiling=80, n=512, threads=2, gmac_per_s=220),
+            product("i2r_avx2", "hot", 500, pct_of_peak=50, gmac_per_s=262),
+            product("i2r_avx2", "hot", 5000, phase="gemm", pct_of_peak=71.4),
+            product("i2r_avx2", "hot", 5000, phase="gemm", pct_of_peak=10, n=512, verified="no")]
+    cells = records_cells(records_table(load([write(rows, columns=BAR_COLUMNS)])))
+    assert cells["cold x1 Gweights/s"] == ["120.0"] and cells["cold x1 % bw"] == ["91%"]
+    assert cells["cold x2 % bw"] == ["80%"] and cells["hot % peak"] == ["50%"]
+    assert cells["batch 32 % peak"] == ["71%"] and "batch 512 % peak" not in cells
+
+
+PEERS = [
+    ("ours", "tritbench", "a", 1, "cold", 100, 1e-3), ("ours", "tritbench", "b", 1, "cold", 90, 0.2),
+    ("peer", "x", "fast_but_wrong", 1, "cold", 10, 3.0), ("peer", "x", "right", 1, "cold", 170, 1e-3),
+    ("peer", "y", "no_answer", 1, "cold", 11, ""), ("ours", "tritbench", "a", 32, "hot", 100, 1e-3),
+    ("peer", "x", "fast_but_wrong", 32, "hot", 10, 3.0),
+]
+
+
+def test_a_race_is_run_against_the_fastest_right_answer(tmp_path):
+    from tritbench_plots.records import (PEER_COLUMNS, load_peers, peers_cells, peers_table,
+                                         wrong_answers)
+    path = tmp_path / "peers.csv"
+    with open(path, "w", newline="") as out:
+        file = csv.writer(out)
+        file.writerow(PEER_COLUMNS)
+        for side, engine, kernel, batch, cache, us, error in PEERS:
+            file.writerow([side, engine, kernel, 256, 512, batch, 1, cache, us * 1e3, 1, 9, 1, error])
+    frame = load_peers(path)
+    cells = peers_cells(peers_table(frame))
+    assert cells["best of ours"] == ["a"] and cells["fastest peer"] == ["x right"]
+    assert cells["ratio"] == ["1.70x"] and cells["product"] == ["GEMV cold"]
+    assert wrong_answers(frame).count("batch") == 3
+    path.write_text(path.read_text().replace("median_ns", "median"))
+    with pytest.raises(LoadError, match="missing column median_ns"):
+        load_peers(path)
