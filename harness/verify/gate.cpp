@@ -20,6 +20,13 @@ std::vector<int64_t> distinct(std::vector<int64_t> values) {
     return values;
 }
 
+// Rounded up to what the kernel can hold.
+std::vector<int64_t> allowed_columns(const tb_kernel& kernel, std::vector<int64_t> k) {
+    const int64_t unit = std::max<int64_t>(1, kernel.k_multiple);
+    for (int64_t& value : k) value = (value + unit - 1) / unit * unit;
+    return distinct(k);
+}
+
 std::vector<int64_t> columns(const tb_kernel& kernel, GateDepth depth) {
     std::vector<int64_t> k = {1,   2,   3,   5,   16,  17,  31,  32,  33,  63,   64,   65,
                               96,  127, 128, 129, 160, 192, 224, 255, 256, 257,  288,  320,
@@ -28,9 +35,7 @@ std::vector<int64_t> columns(const tb_kernel& kernel, GateDepth depth) {
         k.insert(k.end(), {48,   80,   97,   130,  200,  300,  640,  768,  1000, 1024, 1111, 1536,
                            2560, 2592, 2624, 3200, 4095, 4096, 4128, 4160, 6912, 8640, 14336});
     }
-    const int64_t unit = std::max<int64_t>(1, kernel.k_multiple);
-    for (int64_t& value : k) value = (value + unit - 1) / unit * unit;
-    return distinct(k);
+    return allowed_columns(kernel, std::move(k));
 }
 
 std::vector<int64_t> rows(const tb_kernel& kernel) {
@@ -45,6 +50,32 @@ GateCase make_case(int64_t n, int64_t k, int64_t m, WeightPattern weights, uint6
             index,
             index % 2 == 0 ? GuardedBuffer::Place::AtEnd : GuardedBuffer::Place::AtStart,
             index % 3 == 0};
+}
+
+// Batches around the sizes at which others changed their path or their scratch. The large ones on
+// few rows, so that a scalar kernel takes its time for what they are about.
+void add_wide_batches(const tb_kernel& kernel, GateDepth depth, std::vector<GateCase>& cases) {
+    for (const int64_t m : {8, 9, 31, 33, 256, 257, 300, 513}) {
+        if (kernel.max_m > 0 && m > kernel.max_m) continue;
+        const bool quick = m > 64 && depth == GateDepth::Quick;
+        const auto k =
+            quick ? std::vector<int64_t>{64, 128, 160} : std::vector<int64_t>{128, 160, 320};
+        for (const int64_t columns : allowed_columns(kernel, k)) {
+            cases.push_back(
+                make_case(quick ? 21 : 70, columns, m, WeightPattern::Mixed, cases.size()));
+        }
+    }
+}
+
+// Rows longer than what any kernel does at once, of mixed weights, so that a part of a row taken
+// twice or not at all shows.
+void add_long_rows(const tb_kernel& kernel, std::vector<GateCase>& cases) {
+    for (const int64_t k : allowed_columns(kernel, {6944, 8672})) {
+        for (const int64_t m : {1, 5}) {
+            if (m < kernel.min_m || (kernel.max_m > 0 && m > kernel.max_m)) continue;
+            cases.push_back(make_case(9, k, m, WeightPattern::Mixed, cases.size()));
+        }
+    }
 }
 
 // Same-sign sums at sizes where a 16-bit accumulator has wrapped long ago.
@@ -107,16 +138,8 @@ std::vector<GateCase> gate_cases(const tb_kernel& kernel, GateDepth depth) {
             }
         }
     }
-    const auto wide = depth == GateDepth::Full
-                          ? std::vector<int64_t>{8, 9, 31, 33, 256, 257, 300, 513}
-                          : std::vector<int64_t>{8, 9, 31, 33};
-    for (const int64_t m : wide) {
-        for (const int64_t k : {int64_t{128}, int64_t{160}, int64_t{320}}) {
-            if (k % std::max<int64_t>(1, kernel.k_multiple) != 0) continue;
-            if (kernel.max_m > 0 && m > kernel.max_m) continue;
-            cases.push_back(make_case(70, k, m, WeightPattern::Mixed, cases.size()));
-        }
-    }
+    add_wide_batches(kernel, depth, cases);
+    add_long_rows(kernel, cases);
     add_adversarial(kernel, depth, cases);
     return cases;
 }

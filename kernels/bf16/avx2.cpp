@@ -1,4 +1,10 @@
-// bf16 with TODO
+// bf16 with AVX2 and FMA: the upper halves of floats, layout.h.
+//
+// Per 32 weights: 4 vpmovzxwd from memory, 4 vpslld and 4 vfmadd. Cold GEMV is bound by memory, 2
+// bytes a weight: 6 streams of rows side by side, 4 where they are prefetched (float/rows.h). GEMM
+// converts a panel once for all tokens, and is bound by the two FMA ports with the loads close
+// behind: 12 vfmadd for 10 loads (float/panel.h, float/avx2.h). Nothing can overflow that the float
+// product would not.
 #include "kernels/float/avx2.h"
 #include "kernels/bf16/layout.h"
 

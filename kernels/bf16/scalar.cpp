@@ -1,4 +1,5 @@
-// bf16, portable C++: one fma a weight, bound by the call to it.
+// bf16, portable C++: a weight is shifted into place, then one call of fma(), which bounds it. The
+// layout is in layout.h.
 #include "kernels/float/scalar.h"
 #include "kernels/bf16/layout.h"
 

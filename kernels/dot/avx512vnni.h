@@ -10,6 +10,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "kernels/dot/prefetch.h"
 #include "kernels/dot/unroll.h"
 
 namespace {
@@ -21,34 +22,64 @@ inline void dot4(__m512i& acc, __m512i codes, __m512i x) {
     asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(codes), "v"(x));
 }
 
-// Load: how 64 bytes of a packed row become codes.
+// out[i] = the sum of the 16 lanes of v[i]. Four together cost 9 shuffles where four times one cost
+// 16: lanes of different vectors are brought side by side, then added.
+template <int R>
+inline void sum_each(const __m512i (&v)[R], int32_t* out) {
+    if constexpr (R == 4) {
+        const __m512i a =
+            _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+        const __m512i b =
+            _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+        const __m512i c =
+            _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+        const __m256i d =
+            _mm256_add_epi32(_mm512_castsi512_si256(c), _mm512_extracti64x4_epi64(c, 1));
+        const __m128i e = _mm_add_epi32(_mm256_castsi256_si128(d), _mm256_extracti128_si256(d, 1));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out), e);
+    } else {
+        TB_UNROLL
+        for (int i = 0; i < R; ++i) out[i] = _mm512_reduce_add_epi32(v[i]);
+    }
+}
+
+// Load: codes(p) makes 64 bytes of a packed row codes; tail(p, left) does so with the `left` < 64
+// bytes that the row ends with, and is never called for rows of whole registers.
 template <class Load>
 struct Avx512VnniTile {
-    template <int R, int T>
+    template <int R, int T, bool Prefetch = false>
     static void run(const uint8_t* c, int64_t ldc, const int8_t* x, int64_t ldx, int64_t k,
-                    int32_t out[R][T]) {
+                    int32_t (&out)[R][T]) {
         __m512i acc[R][T];
         TB_UNROLL
         for (int r = 0; r < R; ++r) {
             TB_UNROLL
             for (int t = 0; t < T; ++t) acc[r][t] = _mm512_setzero_si512();
         }
-        for (int64_t i = 0; i < k; i += 64) {
+        for (; k >= 64; k -= 64, c += 64, x += 64) {
             __m512i xs[T];
             TB_UNROLL
-            for (int t = 0; t < T; ++t) xs[t] = _mm512_loadu_si512(x + t * ldx + i);
+            for (int t = 0; t < T; ++t) xs[t] = _mm512_loadu_si512(x + t * ldx);
             TB_UNROLL
             for (int r = 0; r < R; ++r) {
-                const __m512i codes = Load::codes(c + r * ldc + i, k - i);
+                if (Prefetch) fetch_ahead(c + r * ldc);
+                const __m512i codes = Load::codes(c + r * ldc);
                 TB_UNROLL
                 for (int t = 0; t < T; ++t) dot4(acc[r][t], codes, xs[t]);
             }
         }
-        TB_UNROLL
-        for (int r = 0; r < R; ++r) {
+        if (k > 0) {
             TB_UNROLL
-            for (int t = 0; t < T; ++t) out[r][t] = _mm512_reduce_add_epi32(acc[r][t]);
+            for (int r = 0; r < R; ++r) {
+                const __m512i codes = Load::tail(c + r * ldc, k);
+                TB_UNROLL
+                for (int t = 0; t < T; ++t) {
+                    dot4(acc[r][t], codes, _mm512_loadu_si512(x + t * ldx));
+                }
+            }
         }
+        TB_UNROLL
+        for (int r = 0; r < R; ++r) sum_each<T>(acc[r], out[r]);
     }
 };
 

@@ -2,8 +2,9 @@
  * one-byte layout runs on its packed rows and the 2-bit layouts run on unpacked panels.
  *
  * A Tile supplies the arithmetic of one ISA:
- *   template <int R, int T> static void run(const uint8_t* codes, int64_t ldc, const int8_t* x,
- *                                           int64_t ldx, int64_t k, int32_t out[R][T]);
+ *   template <int R, int T, bool Prefetch = false>
+ *   static void run(const uint8_t* codes, int64_t ldc, const int8_t* x, int64_t ldx, int64_t k,
+ *                   int32_t (&out)[R][T]);
  * out[r][t] = sum over k columns of codes[r][.] * x[t][.]. Static: see epilogue.h. */
 #ifndef TRITBENCH_KERNELS_DOT_CODES_H
 #define TRITBENCH_KERNELS_DOT_CODES_H
@@ -12,41 +13,71 @@
 
 namespace {
 
+constexpr int64_t kCodeRows = 32;  // at most, of one multiply_codes
+// Columns done at a time: four tokens and four rows of these stay in 32 KB of L1.
+constexpr int64_t kCodeColumns = 3072;
+
+// The sums of up to kCodeRows rows and four tokens.
+struct CodeSums {
+    int32_t at[kCodeRows][4];
+};
+
 template <class Tile, int R, int T>
-inline void tile_and_put(const uint8_t* codes, int64_t ldc, const tb_int8_batch& x, int64_t m,
-                         int64_t n, int64_t k, const Token* tokens, const Sink& out) {
-    int32_t sums[R][T];
-    Tile::template run<R, T>(codes, ldc, x.q + m * x.kp, x.kp, k, sums);
-    for (int t = 0; t < T; ++t) {
-        for (int r = 0; r < R; ++r) put(out, m + t, n + r, sums[r][t], tokens[t]);
+inline void add_tile(const uint8_t* codes, int64_t ldc, const int8_t* x, int64_t ldx, int64_t k,
+                     int32_t (*sums)[4]) {
+    int32_t part[R][T];
+    Tile::template run<R, T>(codes, ldc, x, ldx, k, part);
+    for (int r = 0; r < R; ++r) {
+        for (int t = 0; t < T; ++t) sums[r][t] += part[r][t];
     }
 }
 
-// Rows n .. n + rows - 1 (codes points at row n) against all tokens. Four tokens stay in L1 while
-// the rows pass by; k is the number of columns that Tile may read in both operands.
+// T tokens, all rows, all columns.
+template <class Tile, int T>
+void multiply_tokens(const uint8_t* codes, int64_t ldc, int64_t rows, int64_t k, const int8_t* x,
+                     int64_t ldx, CodeSums& sums) {
+    memset(&sums, 0, sizeof sums);
+    const int64_t parts = (k + kCodeColumns - 1) / kCodeColumns;
+    const int64_t step = tb_round_up((k + parts - 1) / parts, 64);
+    for (int64_t begin = 0; begin < k; begin += step) {
+        const int64_t count = k - begin < step ? k - begin : step;
+        const uint8_t* c = codes + begin;
+        int64_t r = 0;
+        for (; r + 4 <= rows; r += 4) {
+            add_tile<Tile, 4, T>(c + r * ldc, ldc, x + begin, ldx, count, sums.at + r);
+        }
+        for (; r < rows; ++r) {
+            add_tile<Tile, 1, T>(c + r * ldc, ldc, x + begin, ldx, count, sums.at + r);
+        }
+    }
+}
+
+// Rows n .. n + rows - 1 (codes points at row n; at most kCodeRows) against all tokens. Four tokens
+// stay in L1 while the rows pass by; k is the number of columns that Tile may read in both
+// operands.
 template <class Tile>
 void multiply_codes(const uint8_t* codes, int64_t ldc, int64_t n, int64_t rows, int64_t k,
                     const tb_int8_batch& x, float weight_scale, const Sink& out) {
+    CodeSums sums;
     for (int64_t m = 0; m < x.m; m += 4) {
+        const int8_t* q = x.q + m * x.kp;
         const int64_t count = x.m - m < 4 ? x.m - m : 4;
-        Token tokens[4];
-        for (int64_t t = 0; t < count; ++t) tokens[t] = token_of(x, m + t, weight_scale);
-        int64_t r = 0;
-        for (; r + 4 <= rows; r += 4) {
-            const uint8_t* c = codes + r * ldc;
-            if (count == 4) {
-                tile_and_put<Tile, 4, 4>(c, ldc, x, m, n + r, k, tokens, out);
-            } else {
-                for (int64_t t = 0; t < count; ++t) {
-                    tile_and_put<Tile, 4, 1>(c, ldc, x, m + t, n + r, k, tokens + t, out);
-                }
-            }
+        switch (count) {
+            case 1:
+                multiply_tokens<Tile, 1>(codes, ldc, rows, k, q, x.kp, sums);
+                break;
+            case 2:
+                multiply_tokens<Tile, 2>(codes, ldc, rows, k, q, x.kp, sums);
+                break;
+            case 3:
+                multiply_tokens<Tile, 3>(codes, ldc, rows, k, q, x.kp, sums);
+                break;
+            default:
+                multiply_tokens<Tile, 4>(codes, ldc, rows, k, q, x.kp, sums);
         }
-        for (; r < rows; ++r) {
-            const uint8_t* c = codes + r * ldc;
-            for (int64_t t = 0; t < count; ++t) {
-                tile_and_put<Tile, 1, 1>(c, ldc, x, m + t, n + r, k, tokens + t, out);
-            }
+        for (int64_t t = 0; t < count; ++t) {
+            const Token token = token_of(x, m + t, weight_scale);
+            for (int64_t r = 0; r < rows; ++r) put(out, m + t, n + r, sums.at[r][t], token);
         }
     }
 }

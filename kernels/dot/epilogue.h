@@ -4,6 +4,8 @@
 #ifndef TRITBENCH_KERNELS_DOT_EPILOGUE_H
 #define TRITBENCH_KERNELS_DOT_EPILOGUE_H
 
+#include <string.h>
+
 #include "kernels/api/kernel.h"
 #include "kernels/api/prepared_int8.h"
 
@@ -26,12 +28,30 @@ inline Token token_of(const tb_int8_batch& x, int64_t m, float weight_scale) {
     return {tb_int8_row_sum(&x, m), x.scale[m] * weight_scale};
 }
 
+typedef int32_t four_int32 __attribute__((vector_size(16)));
+typedef float four_float __attribute__((vector_size(16)));
+
 inline void put(const Sink& out, int64_t m, int64_t n, int32_t code_sum, const Token& token) {
     const int32_t sum = code_sum - token.sum;
     if (out.acc != nullptr) {
         out.acc[m * out.ld + n] = sum;
     } else {
         out.y[m * out.ld + n] = static_cast<float>(sum) * token.scale;
+    }
+}
+
+// The same for rows n, n + apart, n + 2 apart, n + 3 apart at once: a GEMV writes so few bytes that
+// converting them one by one is all that its output costs.
+inline void put_four(const Sink& out, int64_t m, int64_t n, int64_t apart, const int32_t* code_sums,
+                     const Token& token) {
+    four_int32 sums;
+    memcpy(&sums, code_sums, sizeof sums);
+    sums -= token.sum;
+    if (out.acc != nullptr) {
+        for (int i = 0; i < 4; ++i) out.acc[m * out.ld + n + i * apart] = sums[i];
+    } else {
+        const four_float y = __builtin_convertvector(sums, four_float) * token.scale;
+        for (int i = 0; i < 4; ++i) out.y[m * out.ld + n + i * apart] = y[i];
     }
 }
 

@@ -4,7 +4,8 @@
  * It changes no result, only how well arithmetic and memory overlap, and which value is right
  * belongs to the core: Intel's server cores need 2 KB to reach their read bandwidth, AMD's Zen 4
  * loses a tenth by it, because its own prefetchers are ahead already (both measured). The host
- * chooses (default_tile in api/registry.h); a kernel compiles both loops. Static: see epilogue.h. */
+ * chooses (default_tile in api/registry.h); a kernel compiles both loops. Static: see epilogue.h.
+ */
 #ifndef TRITBENCH_KERNELS_DOT_PREFETCH_H
 #define TRITBENCH_KERNELS_DOT_PREFETCH_H
 
@@ -26,6 +27,11 @@ constexpr tb_kernel with_prefetch(tb_kernel d) {
 
 inline bool wants_prefetch(const tb_tile* tile) {
     return tile == nullptr || tile->value[0] != 0;
+}
+
+// Asks memory for what a stream will load in a while.
+inline void fetch_ahead(const uint8_t* p) {
+    __builtin_prefetch(p + kPrefetchValues[1]);
 }
 
 }  // namespace

@@ -1,4 +1,10 @@
-// f16 with TODO
+// f16 with AVX2, FMA and F16C: the halves of layout.h.
+//
+// Per 32 weights: 4 vcvtph2ps from memory and 4 vfmadd. Cold GEMV is bound by memory, 2 bytes a
+// weight: 6 streams of rows side by side, 4 where they are prefetched (float/rows.h). GEMM converts
+// a panel once for all tokens, and is bound by the two FMA ports with the loads close behind: 12
+// vfmadd for 10 loads (float/panel.h, float/avx2.h). Nothing can overflow that the float product
+// would not.
 #include "kernels/float/avx2.h"
 #include "kernels/f16/layout.h"
 

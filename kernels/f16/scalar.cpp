@@ -1,4 +1,5 @@
-// f16, portable C++: one fma a weight, bound by the call to it.
+// f16, portable C++: a weight is widened in integer arithmetic (api/half.h), then one call of
+// fma(), which bounds it. The layout is in layout.h.
 #include "kernels/float/scalar.h"
 #include "kernels/f16/layout.h"
 

@@ -1,4 +1,4 @@
-// f32, portable C++: one fma a weight, bound by the call to it.
+// f32, portable C++: one call of fma() a weight, which bounds it. The layout is in layout.h.
 #include "kernels/float/scalar.h"
 #include "kernels/f32/layout.h"
 

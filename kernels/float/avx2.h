@@ -24,7 +24,7 @@ inline float tree(__m256 low, __m256 high) {
 template <class Load>
 struct Avx2Tile {
     using Weight = typename Load::Weight;
-    static constexpr int kRows = 2;
+    static constexpr int kRows = 4;
     static constexpr int64_t kLine = 64 / sizeof(Weight);  // weights of a cache line
 
     // The last columns, padded with zeros: nothing past the packed bytes is read.
@@ -86,6 +86,9 @@ struct Avx2Tile {
                 }
                 TB_UNROLL
                 for (int s = 0; s < kSteps; ++s) step(row + 16 * s, x + i + 16 * s, acc[r]);
+                // Weights that are converted take registers of their own, and compilers that also
+                // keep the activations for the next row run out of them: have it load them again.
+                if (sizeof(Weight) < 4) asm volatile("" ::: "memory");
             }
         }
         rest<R>(w, ldw, x, i, k, acc);
@@ -106,47 +109,42 @@ struct Avx2Tile {
         if (i < k) widen_step(Tail(w + i, k - i).weights, to);
     }
 
-    // One half of the lanes after the other in every step: 12 accumulators, 2 weights and an
-    // activation are what 16 registers hold.
+    // One half of the lanes and then the other: 4 x 3 accumulators, 3 activations and a weight are
+    // what 16 registers hold, and do 12 FMAs for 7 loads. (Both halves at once leave room for 2 x 3
+    // and need 10.)
     template <int T>
     static void multiply(const float* panel, int64_t steps, const float* x, int64_t ldx,
                          float* lanes, int64_t ldl, bool first, Later later) {
-        __m256 acc[2][kRows][T];
-        TB_UNROLL
-        for (int i = 0; i < 2 * kRows; ++i) {
+        for (int h = 0; h < 16; h += 8) {
+            __m256 acc[kRows][T];
             TB_UNROLL
             for (int t = 0; t < T; ++t) {
-                acc[i % 2][i / 2][t] =
-                    first ? _mm256_setzero_ps() : _mm256_load_ps(lanes + t * ldl + i * 8);
-            }
-        }
-        for (int64_t s = 0; s < steps; ++s) {
-            _mm_prefetch(later.at, _MM_HINT_T1);
-            later.at += later.step;
-            TB_UNROLL
-            for (int h = 0; h < 2; ++h) {
-                __m256 ws[kRows];
                 TB_UNROLL
                 for (int r = 0; r < kRows; ++r) {
-                    ws[r] = _mm256_load_ps(panel + (s * kRows + r) * 16 + h * 8);
-                    asm("" : "+x"(ws[r]));  // one load for T uses, not T operands in memory
-                }
-                TB_UNROLL
-                for (int t = 0; t < T; ++t) {
-                    __m256 xt = _mm256_loadu_ps(x + t * ldx + s * 16 + h * 8);
-                    asm("" : "+x"(xt));
-                    TB_UNROLL
-                    for (int r = 0; r < kRows; ++r) {
-                        acc[h][r][t] = _mm256_fmadd_ps(ws[r], xt, acc[h][r][t]);
-                    }
+                    acc[r][t] =
+                        first ? _mm256_setzero_ps() : _mm256_load_ps(lanes + t * ldl + r * 16 + h);
                 }
             }
-        }
-        TB_UNROLL
-        for (int i = 0; i < 2 * kRows; ++i) {
+            for (int64_t s = 0; s < steps; ++s) {
+                _mm_prefetch(later.at, _MM_HINT_T1);
+                later.at += later.step;
+                __m256 xs[T];
+                TB_UNROLL
+                for (int t = 0; t < T; ++t) xs[t] = _mm256_loadu_ps(x + t * ldx + s * 16 + h);
+                TB_UNROLL
+                for (int r = 0; r < kRows; ++r) {
+                    __m256 wr = _mm256_load_ps(panel + (s * kRows + r) * 16 + h);
+                    asm("" : "+x"(wr));  // one load for T uses, not T operands in memory
+                    TB_UNROLL
+                    for (int t = 0; t < T; ++t) acc[r][t] = _mm256_fmadd_ps(wr, xs[t], acc[r][t]);
+                }
+            }
             TB_UNROLL
             for (int t = 0; t < T; ++t) {
-                _mm256_store_ps(lanes + t * ldl + i * 8, acc[i % 2][i / 2][t]);
+                TB_UNROLL
+                for (int r = 0; r < kRows; ++r) {
+                    _mm256_store_ps(lanes + t * ldl + r * 16 + h, acc[r][t]);
+                }
             }
         }
     }

@@ -107,6 +107,8 @@ struct Avx512Tile {
                 for (int s = 0; s < kSteps; ++s) {
                     acc[r][0] = _mm512_fmadd_ps(Load::row(row + 16 * s), xs[s], acc[r][0]);
                 }
+                // Row after row, as written: clang would rather take a step of every row in turn.
+                if (Lines > 1) asm volatile("" : "+v"(acc[r][0]));
             }
         }
         rest<R, 1>(w, ldw, x, 0, i, k, acc);

@@ -28,23 +28,33 @@
 namespace {
 
 constexpr int64_t kPanelRows = 8;
-constexpr int64_t kPieceSteps = 32;           // 512 columns
-constexpr int64_t kTokenBytes = 1024 * 1024;  // of a block of tokens, but 24 to 96 tokens
+constexpr int64_t kStreamedTokens = 3;       // a batch up to this is not worth the panel
+constexpr int64_t kPieceSteps = 32;          // 512 columns
+constexpr int64_t kTokenBytes = 512 * 1024;  // of a block of tokens, but 24 to 96 tokens
 constexpr int64_t kGroupBytes = 2 * 1024 * 1024;
 
-inline int64_t token_block(int64_t k) {
-    const int64_t fitting = kTokenBytes / (k * 4) / 3 * 3;
+inline int64_t most_tokens(int64_t k) {
+    const int64_t fitting = kTokenBytes / (k * 4);
     return fitting < 24 ? 24 : fitting > 96 ? 96 : fitting;
 }
 
+// Tokens to a block, a multiple of 3: equal blocks, the number of them rounded, so that one may
+// hold half as many again as most_tokens.
+inline int64_t token_block(int64_t k, int64_t m) {
+    const int64_t most = most_tokens(k);
+    const int64_t blocks = m > most ? (m + most / 2) / most : 1;
+    return ((m + blocks - 1) / blocks + 2) / 3 * 3;
+}
+
+// Never less for more tokens: what is reserved for the largest batch does for the others.
 size_t panel_scratch(const tb_shape* s, const tb_tile*, int64_t m) {
-    if (m <= 1) return 0;
-    const int64_t block = token_block(s->k);
-    return static_cast<size_t>(tb_float_stride(s->k) + (m < block ? m : block) * 16) *
+    if (m <= kStreamedTokens) return 0;
+    const int64_t largest = most_tokens(s->k) * 3 / 2 + 3;
+    const int64_t tokens = m < largest ? m : largest;
+    return static_cast<size_t>(tb_float_stride(s->k) + tokens * 16) *
            static_cast<size_t>(kPanelRows) * sizeof(float);
 }
 
-// What a call works on: the tokens [m, m + count).
 struct TokenBlock {
     int64_t m, count;
 };
@@ -110,12 +120,24 @@ inline void multiply_rows(const tb_product* p, const TokenBlock& block, int64_t 
     }
 }
 
+// A few tokens, one after the other over weights that stay in L2 meanwhile.
+template <class Tile>
+void product_few(const tb_product* p) {
+    const int64_t row_bytes = p->shape.k * static_cast<int64_t>(sizeof(typename Tile::Weight));
+    const int64_t rows = kPanelBytes / row_bytes > 1 ? kPanelBytes / row_bytes : 1;
+    for (int64_t begin = p->n_begin; begin < p->n_end; begin += rows) {
+        const int64_t end = p->n_end - begin < rows ? p->n_end : begin + rows;
+        for (int64_t m = 0; m < p->m; ++m) streams<Tile>(p, m, begin, end);
+    }
+}
+
 template <class Tile>
 void product_panels(const tb_product* p) {
+    if (p->m <= kStreamedTokens) return product_few<Tile>(p);
     const int64_t row_bytes = p->shape.k * static_cast<int64_t>(sizeof(typename Tile::Weight));
     const int64_t fitting = kGroupBytes / row_bytes / kPanelRows * kPanelRows;
     const int64_t group = fitting > kPanelRows ? fitting : kPanelRows;
-    const int64_t most = token_block(p->shape.k);
+    const int64_t most = token_block(p->shape.k, p->m);
     for (int64_t begin = p->n_begin; begin < p->n_end; begin += group) {
         const int64_t end = p->n_end - begin < group ? p->n_end : begin + group;
         for (int64_t m = 0; m < p->m; m += most) {

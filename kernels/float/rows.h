@@ -54,31 +54,40 @@ inline void single_row(const tb_product* p, int64_t m, int64_t n) {
     tile_and_store<Tile, 1, 1>(p, m, n, {});
 }
 
-// One token: the rows are cut in R equal parts that are walked side by side, so that memory sees R
-// long streams and not R rows that begin again and again.
+// One token: the rows [begin, end) are cut in R equal parts that are walked side by side, so that
+// memory sees R long streams and not R rows that begin again and again.
 template <class Tile, int R, int Lines, int Ahead>
-void walk_streams(const tb_product* p) {
-    const int64_t k = p->shape.k, apart = (p->n_end - p->n_begin) / R;
-    for (int64_t n = p->n_begin; n < p->n_begin + apart; ++n) {
+void walk_streams(const tb_product* p, int64_t m, int64_t begin, int64_t end) {
+    const int64_t k = p->shape.k, apart = (end - begin) / R;
+    float* y = p->y + m * p->ldy;
+    for (int64_t n = begin; n < begin + apart; ++n) {
         float sums[R][1];
-        Tile::template walk<R, Lines, Ahead>(row_of<Tile>(p, n), apart * k, token_of(p, 0), k,
+        Tile::template walk<R, Lines, Ahead>(row_of<Tile>(p, n), apart * k, token_of(p, m), k,
                                              sums);
-        for (int r = 0; r < R; ++r) p->y[n + r * apart] = sums[r][0];
+        for (int r = 0; r < R; ++r) y[n + r * apart] = sums[r][0];
     }
-    for (int64_t n = p->n_begin + R * apart; n < p->n_end; ++n) single_row<Tile>(p, 0, n);
+    for (int64_t n = begin + R * apart; n < end; ++n) single_row<Tile>(p, m, n);
 }
 
 // The one token of a wide matrix does not stay in L1 beside the weights that pass through it, so
 // that its bytes are traffic too: 4 for every column, for R * sizeof(Weight) of weights. Where the
-// hardware prefetches, what costs is that traffic, and more streams than it can follow (more than
-// 6): 12 bytes of weights a column, and 4 lines at a time, came out best on Zen 4, 87-100% of its
-// read bandwidth for K up to 13824 (4 streams of 2-byte weights: 75%). Where it needs help, 4
-// streams and a line at a time.
+// hardware prefetches by itself, what costs is that traffic, and more streams than it can follow.
+// Measured on Zen 4 for K from 2560 to 13824: 6 streams of 2-byte weights, 4 lines of each at a
+// time, read at 87-95% of its bandwidth (4 streams: 73-92%, 8: 77-88%), and 3 of floats, a line at
+// a time, at 92-100%. Where it needs help (Emerald Rapids), 4 streams and a line at a time.
+template <class Tile>
+inline void streams(const tb_product* p, int64_t m, int64_t begin, int64_t end) {
+    constexpr bool kFloats = sizeof(typename Tile::Weight) == 4;
+    if (wants_prefetch(p->tile)) {
+        walk_streams<Tile, 4, 1, kAhead>(p, m, begin, end);
+    } else {
+        walk_streams<Tile, kFloats ? 3 : 6, kFloats ? 1 : 4, 0>(p, m, begin, end);
+    }
+}
+
 template <class Tile>
 void product_streams(const tb_product* p) {
-    constexpr int kStreams = 12 / sizeof(typename Tile::Weight);
-    wants_prefetch(p->tile) ? walk_streams<Tile, 4, 1, kAhead>(p)
-                            : walk_streams<Tile, kStreams, 4, 0>(p);
+    streams<Tile>(p, 0, p->n_begin, p->n_end);
 }
 
 constexpr int64_t kPanelBytes = 512 * 1024;  // weights that stay in L2 while all tokens pass by

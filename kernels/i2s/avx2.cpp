@@ -17,56 +17,62 @@
 
 namespace {
 
-constexpr int64_t kSafeBlocks = 15;
-constexpr int64_t kPrefetchBytes = 2048;
+constexpr int64_t kSafeBlocks = 7;
 
 struct Core {
-    static constexpr int kRows = 2;
+    static constexpr int kRows = 4;
+    static constexpr bool kAsStored = true;
 
-    template <int R>
-    static void run(const uint8_t* p, int64_t ldp, const int8_t* x, int64_t blocks, int32_t* out) {
-        const __m256i mask = _mm256_set1_epi8(3);
-        const __m256i ones = _mm256_set1_epi16(1);
-        __m256i wide[R];
+    static void arrange(int8_t*, int64_t) {}
+
+    // R rows of `count` <= kSafeBlocks blocks, added to sum.
+    template <int R, bool Prefetch>
+    static void some_blocks(const uint8_t* p, int64_t ldp, const int8_t* x, int64_t count,
+                            __m256i (&sum)[R]) {
+        const __m256i low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0c);
+        __m256i by1[R], by4[R];
         TB_UNROLL
-        for (int r = 0; r < R; ++r) wide[r] = _mm256_setzero_si256();
-        for (int64_t begin = 0; begin < blocks; begin += kSafeBlocks) {
-            const int64_t end = begin + kSafeBlocks < blocks ? begin + kSafeBlocks : blocks;
-            __m256i narrow[R];
-            TB_UNROLL
-            for (int r = 0; r < R; ++r) narrow[r] = _mm256_setzero_si256();
-            for (int64_t b = begin; b < end; ++b) {
-                const int8_t* xb = x + b * kBlock;
-                const __m256i x0 = load32(xb), x1 = load32(xb + 32);
-                const __m256i x2 = load32(xb + 64), x3 = load32(xb + 96);
-                TB_UNROLL
-                for (int r = 0; r < R; ++r) {
-                    const uint8_t* pr = p + r * ldp + b * kBlockBytes;
-                    _mm_prefetch(reinterpret_cast<const char*>(pr + kPrefetchBytes), _MM_HINT_T0);
-                    const __m256i v = load32(pr);
-                    const __m256i c0 = _mm256_and_si256(_mm256_srli_epi16(v, 6), mask);
-                    const __m256i c1 = _mm256_and_si256(_mm256_srli_epi16(v, 4), mask);
-                    const __m256i c2 = _mm256_and_si256(_mm256_srli_epi16(v, 2), mask);
-                    const __m256i c3 = _mm256_and_si256(v, mask);
-                    const __m256i a = _mm256_add_epi16(_mm256_maddubs_epi16(c0, x0),
-                                                       _mm256_maddubs_epi16(c1, x1));
-                    const __m256i c = _mm256_add_epi16(_mm256_maddubs_epi16(c2, x2),
-                                                       _mm256_maddubs_epi16(c3, x3));
-                    narrow[r] = _mm256_add_epi16(narrow[r], _mm256_add_epi16(a, c));
-                }
-            }
+        for (int r = 0; r < R; ++r) by1[r] = by4[r] = _mm256_setzero_si256();
+        for (const uint8_t* end = p + count * kBlockBytes; p != end; p += kBlockBytes) {
             TB_UNROLL
             for (int r = 0; r < R; ++r) {
-                wide[r] = _mm256_add_epi32(wide[r], _mm256_madd_epi16(narrow[r], ones));
+                if (Prefetch) fetch_ahead(p + r * ldp);
+                const __m256i v = load32(p + r * ldp);
+                const __m256i w = _mm256_srli_epi16(v, 4);
+                multiply_add(by4[r], _mm256_and_si256(w, high), x);
+                multiply_add(by1[r], _mm256_and_si256(w, low), x + 32);
+                multiply_add(by4[r], _mm256_and_si256(v, high), x + 64);
+                multiply_add(by1[r], _mm256_and_si256(v, low), x + 96);
             }
+            x += kBlock;
         }
+        const __m256i ones = _mm256_set1_epi16(1);
         TB_UNROLL
-        for (int r = 0; r < R; ++r) out[r] = sum_lanes(wide[r]);
+        for (int r = 0; r < R; ++r) {
+            const __m256i both = _mm256_add_epi16(_mm256_srai_epi16(by4[r], 2), by1[r]);
+            sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(both, ones));
+        }
+    }
+
+    template <int R, bool Prefetch>
+    __attribute__((always_inline)) static void run(const uint8_t* p, int64_t ldp, const int8_t* x,
+                                                   int64_t blocks, int32_t* out) {
+        __m256i sum[R];
+        TB_UNROLL
+        for (int r = 0; r < R; ++r) sum[r] = _mm256_setzero_si256();
+        for (; blocks > 0; blocks -= kSafeBlocks) {
+            const int64_t count = blocks < kSafeBlocks ? blocks : kSafeBlocks;
+            some_blocks<R, Prefetch>(p, ldp, x, count, sum);
+            p += count * kBlockBytes;
+            x += count * kBlock;
+        }
+        sum_each<R>(sum, out);
     }
 };
 
 struct PanelLoad {
-    static __m256i codes(const uint8_t* p, int64_t) { return load32(p); }
+    static __m256i codes(const uint8_t* p) { return load32(p); }
+    static __m256i tail(const uint8_t* p, int64_t) { return load32(p); }
 };
 
 void gemv(const tb_product* p) {
@@ -81,9 +87,9 @@ void accumulate(const tb_product* p) {
     gemm_panels<Avx2Tile<PanelLoad>>(p, p->acc);
 }
 
-constexpr tb_kernel kKernel =
+constexpr tb_kernel kKernel = with_prefetch(
     i2s_descriptor("i2s_avx2", "avx2", TB_ISA_AVX2, "bitnet.cpp's 2-bit codes, vpmaddubsw", 4,
-                   panel_scratch, gemv, gemm, accumulate);
+                   panel_scratch, gemv, gemm, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

@@ -21,69 +21,80 @@
 
 namespace {
 
-constexpr int64_t kPrefetchBytes = 2048;
-
-// The 32 activations of field f in two consecutive blocks, as one register.
-inline __m512i two_blocks(const int8_t* x, int f) {
-    const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + 32 * f));
-    const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + 128 + 32 * f));
-    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-}
-
 struct Core {
     static constexpr int kRows = 4;
+    static constexpr bool kAsStored = false;
+
+    // Two blocks at a time: the 32 activations of field f in both become one register.
+    static void arrange(int8_t* x, int64_t blocks) {
+        for (int64_t b = 0; b < blocks; b += 2) {
+            __m256i part[8];
+            TB_UNROLL
+            for (int i = 0; i < 8; ++i) {
+                part[i] =
+                    _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + b * kBlock + 32 * i));
+            }
+            TB_UNROLL
+            for (int f = 0; f < 4; ++f) {
+                _mm512_storeu_si512(
+                    x + b * kBlock + 64 * f,
+                    _mm512_inserti64x4(_mm512_castsi256_si512(part[f]), part[f + 4], 1));
+            }
+        }
+    }
 
     template <int R>
-    static void run(const uint8_t* p, int64_t ldp, const int8_t* x, int64_t blocks, int32_t* out) {
+    static void step(__m512i (&acc)[R][4], const __m512i (&v)[R], const int8_t* x) {
         const __m512i mask[4] = {_mm512_set1_epi8(static_cast<char>(0xc0)), _mm512_set1_epi8(0x30),
                                  _mm512_set1_epi8(0x0c), _mm512_set1_epi8(0x03)};
-        __m512i acc[R][4];
+        TB_UNROLL
+        for (int f = 0; f < 4; ++f) {
+            const __m512i xs = _mm512_loadu_si512(x + 64 * f);
+            TB_UNROLL
+            for (int r = 0; r < R; ++r) dot4(acc[r][f], _mm512_and_si512(v[r], mask[f]), xs);
+        }
+    }
+
+    template <int R, bool Prefetch>
+    __attribute__((always_inline)) static void run(const uint8_t* p, int64_t ldp, const int8_t* x,
+                                                   int64_t blocks, int32_t* out) {
+        __m512i acc[R][4], v[R];
         TB_UNROLL
         for (int r = 0; r < R; ++r) {
             TB_UNROLL
             for (int f = 0; f < 4; ++f) acc[r][f] = _mm512_setzero_si512();
         }
-        int64_t b = 0;
-        for (; b + 2 <= blocks; b += 2) {
-            __m512i xs[4];
-            TB_UNROLL
-            for (int f = 0; f < 4; ++f) xs[f] = two_blocks(x + b * kBlock, f);
+        for (; blocks >= 2; blocks -= 2, p += 64, x += 256) {
             TB_UNROLL
             for (int r = 0; r < R; ++r) {
-                const uint8_t* pr = p + r * ldp + b * kBlockBytes;
-                _mm_prefetch(reinterpret_cast<const char*>(pr + kPrefetchBytes), _MM_HINT_T0);
-                const __m512i v = _mm512_loadu_si512(pr);
-                TB_UNROLL
-                for (int f = 0; f < 4; ++f) {
-                    dot4(acc[r][f], _mm512_and_si512(v, mask[f]), xs[f]);
-                }
+                if (Prefetch) fetch_ahead(p + r * ldp);
+                v[r] = _mm512_loadu_si512(p + r * ldp);
             }
+            step<R>(acc, v, x);
         }
-        if (b < blocks) {  // an odd last block: half a register
+        if (blocks != 0) {  // an odd last block: half a register
             TB_UNROLL
             for (int r = 0; r < R; ++r) {
-                const __m512i v = _mm512_zextsi256_si512(_mm256_loadu_si256(
-                    reinterpret_cast<const __m256i*>(p + r * ldp + b * kBlockBytes)));
-                TB_UNROLL
-                for (int f = 0; f < 4; ++f) {
-                    const __m512i xs = _mm512_zextsi256_si512(_mm256_loadu_si256(
-                        reinterpret_cast<const __m256i*>(x + b * kBlock + 32 * f)));
-                    dot4(acc[r][f], _mm512_and_si512(v, mask[f]), xs);
-                }
+                v[r] = _mm512_zextsi256_si512(
+                    _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + r * ldp)));
             }
+            step<R>(acc, v, x);
         }
+        __m512i sum[R];
         TB_UNROLL
         for (int r = 0; r < R; ++r) {
             const __m512i high =
                 _mm512_add_epi32(_mm512_srai_epi32(acc[r][0], 6), _mm512_srai_epi32(acc[r][1], 4));
             const __m512i low = _mm512_add_epi32(_mm512_srai_epi32(acc[r][2], 2), acc[r][3]);
-            out[r] = _mm512_reduce_add_epi32(_mm512_add_epi32(high, low));
+            sum[r] = _mm512_add_epi32(high, low);
         }
+        sum_each<R>(sum, out);
     }
 };
 
 struct PanelLoad {
-    static __m512i codes(const uint8_t* p, int64_t) { return _mm512_loadu_si512(p); }
+    static __m512i codes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+    static __m512i tail(const uint8_t* p, int64_t) { return _mm512_loadu_si512(p); }
 };
 
 void gemv(const tb_product* p) {
@@ -98,9 +109,9 @@ void accumulate(const tb_product* p) {
     gemm_panels<Avx512VnniTile<PanelLoad>>(p, p->acc);
 }
 
-constexpr tb_kernel kKernel = i2s_descriptor("i2s_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
-                                             "bitnet.cpp's 2-bit codes used in place, vpdpbusd", 4,
-                                             panel_scratch, gemv, gemm, accumulate);
+constexpr tb_kernel kKernel = with_prefetch(i2s_descriptor(
+    "i2s_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
+    "bitnet.cpp's 2-bit codes used in place, vpdpbusd", 4, panel_scratch, gemv, gemm, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

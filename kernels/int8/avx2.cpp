@@ -13,15 +13,13 @@
 namespace {
 
 struct RowLoad {
-    static __m256i codes(const uint8_t* p, int64_t left) {
-        const __m256i one = _mm256_set1_epi8(1);
-        if (left >= 32) {
-            _mm_prefetch(reinterpret_cast<const char*>(p + 2048), _MM_HINT_T0);
-            return _mm256_add_epi8(load32(p), one);
-        }
-        uint8_t tail[32] = {0};
-        memcpy(tail, p, static_cast<size_t>(left));
-        return _mm256_add_epi8(load32(tail), one);
+    static __m256i codes(const uint8_t* p) {
+        return _mm256_add_epi8(load32(p), _mm256_set1_epi8(1));
+    }
+    static __m256i tail(const uint8_t* p, int64_t left) {
+        uint8_t whole[32] = {0};
+        memcpy(whole, p, static_cast<size_t>(left));
+        return codes(whole);
     }
 };
 
@@ -32,8 +30,8 @@ void accumulate(const tb_product* p) {
     product_direct<Avx2Tile<RowLoad>>(p, p->acc);
 }
 
-constexpr tb_kernel kKernel = int8_descriptor("int8_avx2", "avx2", TB_ISA_AVX2,
-                                              "one byte a weight, vpmaddubsw", 4, gemm, accumulate);
+constexpr tb_kernel kKernel = with_prefetch(int8_descriptor(
+    "int8_avx2", "avx2", TB_ISA_AVX2, "one byte a weight, vpmaddubsw", 4, gemm, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

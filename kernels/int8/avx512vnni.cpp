@@ -13,14 +13,12 @@
 namespace {
 
 struct RowLoad {
-    static __m512i codes(const uint8_t* p, int64_t left) {
-        const __m512i one = _mm512_set1_epi8(1);
-        if (left >= 64) {
-            _mm_prefetch(reinterpret_cast<const char*>(p + 2048), _MM_HINT_T0);
-            return _mm512_add_epi8(_mm512_loadu_si512(p), one);
-        }
+    static __m512i codes(const uint8_t* p) {
+        return _mm512_add_epi8(_mm512_loadu_si512(p), _mm512_set1_epi8(1));
+    }
+    static __m512i tail(const uint8_t* p, int64_t left) {
         const __mmask64 mask = (uint64_t{1} << left) - 1;
-        return _mm512_add_epi8(_mm512_maskz_loadu_epi8(mask, p), one);
+        return _mm512_add_epi8(_mm512_maskz_loadu_epi8(mask, p), _mm512_set1_epi8(1));
     }
 };
 
@@ -31,8 +29,9 @@ void accumulate(const tb_product* p) {
     product_direct<Avx512VnniTile<RowLoad>>(p, p->acc);
 }
 
-constexpr tb_kernel kKernel = int8_descriptor("int8_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
-                                              "one byte a weight, vpdpbusd", 4, gemm, accumulate);
+constexpr tb_kernel kKernel =
+    with_prefetch(int8_descriptor("int8_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
+                                  "one byte a weight, vpdpbusd", 4, gemm, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

@@ -4,15 +4,14 @@
 #define TRITBENCH_KERNELS_INT8_DIRECT_H
 
 #include "kernels/dot/codes.h"
+#include "kernels/dot/prefetch.h"
 #include "kernels/int8/layout.h"
 
 namespace {
 
-constexpr int64_t kRowsAtATime = 32;  // against which four tokens are held in L1
-
 // One token: the rows are cut in four equal parts that are walked side by side, so that memory sees
-// four long streams, each prefetched into its own next row.
-template <class Tile>
+// four long streams.
+template <class Tile, bool Prefetch>
 void gemv_streams(const tb_product* p, int32_t* acc) {
     const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
     const auto* rows = static_cast<const uint8_t*>(p->packed);
@@ -22,25 +21,26 @@ void gemv_streams(const tb_product* p, int32_t* acc) {
     const int64_t apart = (p->n_end - p->n_begin) / 4;
     for (int64_t n = p->n_begin; n < p->n_begin + apart; ++n) {
         int32_t sums[4][1];
-        Tile::template run<4, 1>(rows + n * k, apart * k, x.q, x.kp, k, sums);
-        for (int r = 0; r < 4; ++r) put(out, 0, n + r * apart, sums[r][0], token);
+        Tile::template run<4, 1, Prefetch>(rows + n * k, apart * k, x.q, x.kp, k, sums);
+        put_four(out, 0, n, apart, sums[0], token);
     }
     for (int64_t n = p->n_begin + 4 * apart; n < p->n_end; ++n) {
         int32_t sums[1][1];
-        Tile::template run<1, 1>(rows + n * k, k, x.q, x.kp, k, sums);
+        Tile::template run<1, 1, Prefetch>(rows + n * k, k, x.q, x.kp, k, sums);
         put(out, 0, n, sums[0][0], token);
     }
 }
 
 template <class Tile>
 void product_direct(const tb_product* p, int32_t* acc) {
-    if (p->m == 1) return gemv_streams<Tile>(p, acc);
+    if (p->m == 1 && wants_prefetch(p->tile)) return gemv_streams<Tile, true>(p, acc);
+    if (p->m == 1) return gemv_streams<Tile, false>(p, acc);
     const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
     const auto* rows = static_cast<const uint8_t*>(p->packed);
     const float scale = tensor_scale(p->shape, p->packed);
     const Sink out{p->y, acc, p->ldy};
-    for (int64_t n = p->n_begin; n < p->n_end; n += kRowsAtATime) {
-        const int64_t count = p->n_end - n < kRowsAtATime ? p->n_end - n : kRowsAtATime;
+    for (int64_t n = p->n_begin; n < p->n_end; n += kCodeRows) {
+        const int64_t count = p->n_end - n < kCodeRows ? p->n_end - n : kCodeRows;
         multiply_codes<Tile>(rows + n * p->shape.k, p->shape.k, n, count, p->shape.k, x, scale,
                              out);
     }

@@ -1,0 +1,78 @@
+/* The loops of the block formats around a register tile. An output is 8 lanes and their tree
+ * (prepared_block.h), whatever tile computes it: the bits do not depend on ISA, batch or split.
+ *
+ *   Tile: using Format;
+ *         R rows, `ldw` bytes from one to the next, against T tokens of `chunks` chunks each:
+ *         template <int R, int T, bool Prefetch>
+ *         static void run(const uint8_t* w, int64_t ldw, const tb_block32_chunk* x, int64_t chunks,
+ *                         int64_t k, float (&out)[R][T]);
+ * Static: see dot/epilogue.h. */
+#ifndef TRITBENCH_KERNELS_BLOCKS_ROWS_H
+#define TRITBENCH_KERNELS_BLOCKS_ROWS_H
+
+#include "kernels/blocks/layout.h"
+#include "kernels/dot/prefetch.h"
+
+namespace {
+
+// R rows of W, `apart` rows from one to the next, against T tokens.
+template <class Tile, int R, int T, bool Prefetch = false>
+inline void tile_and_store(const tb_product* p, int64_t m, int64_t n, int64_t apart = 1) {
+    const int64_t bytes = row_bytes<typename Tile::Format>(&p->shape);
+    float sums[R][T];
+    Tile::template run<R, T, Prefetch>(static_cast<const uint8_t*>(p->packed) + n * bytes,
+                                       apart * bytes, tb_block32_token(&p->shape, p->prepared, m),
+                                       tb_block32_chunks(p->shape.k), p->shape.k, sums);
+    for (int t = 0; t < T; ++t) {
+        for (int r = 0; r < R; ++r) p->y[(m + t) * p->ldy + n + r * apart] = sums[r][t];
+    }
+}
+
+// One token: the rows are cut in R equal parts that are walked side by side, so that memory sees R
+// long streams and not R rows that begin again and again.
+template <class Tile, int R, bool Prefetch>
+inline void walk_streams(const tb_product* p) {
+    const int64_t apart = (p->n_end - p->n_begin) / R;
+    for (int64_t n = p->n_begin; n < p->n_begin + apart; ++n) {
+        tile_and_store<Tile, R, 1, Prefetch>(p, 0, n, apart);
+    }
+    for (int64_t n = p->n_begin + R * apart; n < p->n_end; ++n) tile_and_store<Tile, 1, 1>(p, 0, n);
+}
+
+template <class Tile, int R>
+void product_streams(const tb_product* p) {
+    if (wants_prefetch(p->tile)) {
+        walk_streams<Tile, R, true>(p);
+    } else {
+        walk_streams<Tile, R, false>(p);
+    }
+}
+
+constexpr int64_t kPanelBytes = 256 * 1024;  // weights that stay in L2 while all tokens pass by
+
+// The rows [begin, end) against T tokens, R rows at a time and the rest singly.
+template <class Tile, int R, int T>
+inline void rows_of_tokens(const tb_product* p, int64_t m, int64_t begin, int64_t end) {
+    int64_t n = begin;
+    for (; n + R <= end; n += R) tile_and_store<Tile, R, T>(p, m, n);
+    for (; n < end; ++n) {
+        for (int t = 0; t < T; ++t) tile_and_store<Tile, 1, 1>(p, m + t, n);
+    }
+}
+
+// Panel by panel of rows: T tokens at a time, then those left over, against the panel.
+template <class Tile, int R, int T>
+void product_rows(const tb_product* p) {
+    const int64_t fitting = kPanelBytes / row_bytes<typename Tile::Format>(&p->shape) / R * R;
+    const int64_t panel = fitting > R ? fitting : R;
+    for (int64_t begin = p->n_begin; begin < p->n_end; begin += panel) {
+        const int64_t end = p->n_end - begin < panel ? p->n_end : begin + panel;
+        int64_t m = 0;
+        for (; m + T <= p->m; m += T) rows_of_tokens<Tile, R, T>(p, m, begin, end);
+        for (; m < p->m; ++m) rows_of_tokens<Tile, R, 1>(p, m, begin, end);
+    }
+}
+
+}  // namespace
+
+#endif

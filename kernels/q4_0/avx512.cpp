@@ -1,0 +1,40 @@
+#include "kernels/blocks/avx512.h"
+#include "kernels/q4_0/pairs.h"
+
+namespace {
+
+struct Core {
+    using Format = Q40;
+    static constexpr int kGroup = 1;
+    using Codes = PairCodes;
+    static inline Codes codes(const uint8_t* chunk) { return pair_codes(chunk); }
+    static inline __m256 scales(const uint8_t* chunk) {
+        return scales_18_bytes_apart(chunk);
+    }
+    template <int G>
+    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]) {
+        TB_UNROLL
+        for (int r = 0; r < G; ++r) out[r] = pair_sums(c[r], x);
+    }
+};
+
+using Tile = LaneTile<Core>;
+
+void gemv(const tb_product* p) {
+    product_streams<Tile, 4>(p);
+}
+void gemm(const tb_product* p) {
+    if (p->m == 1) return gemv(p);
+    product_rows<Tile, 2, 4>(p);
+}
+
+constexpr tb_kernel kKernel =
+    with_prefetch(block_descriptor<Q40>("q4_0_avx512", "avx512", TB_ISA_AVX512,
+                                        "ggml's Q4_0 x int8 per 32 columns, vpmaddubsw", 4, gemv,
+                                        gemm));
+constexpr const tb_kernel* kKernels[] = {&kKernel};
+
+}  // namespace
+
+extern "C" const tb_kernel_table tb_table_q4_0_avx512;
+const tb_kernel_table tb_table_q4_0_avx512 = {TB_ABI_VERSION, sizeof(tb_kernel), 1, kKernels};

@@ -1,0 +1,101 @@
+#include "kernels/blocks/lanes.h"
+#include "kernels/q6_k/layout.h"
+
+namespace {
+
+struct Core {
+    using Format = Q6K;
+    static constexpr int kGroup = 1;
+    struct Codes {
+        __m256i dwords[8];  // dword i of the 8 blocks
+        __m256i scales[2];  // int32, of the first and of the second 16 columns of the 8 blocks
+    };
+
+    // The dwords i and i + 1 .. of the blocks, from 4 dwords of each half of ql for blocks 0 and 2
+    // (a), for blocks 1 and 3 (b), and 4 of each half of qh.
+    static inline void four_dwords(__m256i a, __m256i b, __m256i high, __m256i out[4]) {
+        const __m256i low_shift = _mm256_setr_epi32(0, 0, 4, 4, 0, 0, 4, 4);
+        const __m256i high_shift = _mm256_setr_epi32(4, 2, 2, 0, 4, 2, 2, 0);
+        const __m256i low_mask = _mm256_set1_epi8(0x0f), high_mask = _mm256_set1_epi8(0x30);
+        const __m256i ab[2] = {_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)};
+        const __m256i low[4] = {_mm256_unpacklo_epi64(ab[0], ab[0]),
+                                _mm256_unpackhi_epi64(ab[0], ab[0]),
+                                _mm256_unpacklo_epi64(ab[1], ab[1]),
+                                _mm256_unpackhi_epi64(ab[1], ab[1])};
+        // Blocks 0 and 1 of a half take their bits as they are, 2 and 3 two places lower.
+        const __m256 h0 = _mm256_castsi256_ps(high);
+        const __m256 h1 = _mm256_castsi256_ps(_mm256_srli_epi32(high, 2));
+        const __m256 h[4] = {_mm256_shuffle_ps(h0, h1, 0x00), _mm256_shuffle_ps(h0, h1, 0x55),
+                             _mm256_shuffle_ps(h0, h1, 0xaa), _mm256_shuffle_ps(h0, h1, 0xff)};
+        TB_UNROLL
+        for (int i = 0; i < 4; ++i) {
+            const __m256i l = _mm256_and_si256(_mm256_srlv_epi32(low[i], low_shift), low_mask);
+            const __m256i u = _mm256_and_si256(
+                _mm256_sllv_epi32(_mm256_castps_si256(h[i]), high_shift), high_mask);
+            out[i] = _mm256_or_si256(l, u);
+        }
+    }
+
+    static inline Codes codes(const uint8_t* p) {
+        Codes c;
+        const uint8_t* qh = p + Q6K::kHigh;
+        four_dwords(load_two(p, p + 64), load_two(p + 32, p + 96), load_two(qh, qh + 32), c.dwords);
+        four_dwords(load_two(p + 16, p + 80), load_two(p + 48, p + 112),
+                    load_two(qh + 16, qh + 48), c.dwords + 4);
+        const __m128i s = load16(p + Q6K::kScales);
+        c.scales[0] = _mm256_cvtepi8_epi32(
+            _mm_shuffle_epi8(s, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 0, 0, 0, 0, 0, 0, 0, 0)));
+        c.scales[1] = _mm256_cvtepi8_epi32(
+            _mm_shuffle_epi8(s, _mm_setr_epi8(1, 3, 5, 7, 9, 11, 13, 15, 0, 0, 0, 0, 0, 0, 0, 0)));
+        return c;
+    }
+
+    static inline __m256 scales(const uint8_t* p) {
+        int16_t d;
+        memcpy(&d, p + Q6K::kD, sizeof d);
+        return _mm256_cvtph_ps(_mm_set1_epi16(d));
+    }
+
+    // The sums over the columns 16 h .. 16 h + 15 of the blocks.
+    static inline __m256i half_sums(const Codes& c, const tb_block32_chunk& x, int h) {
+        const __m256i ones = _mm256_set1_epi16(1);
+        const __m256i* d = c.dwords + 4 * h;
+        const __m256i a = _mm256_add_epi16(_mm256_maddubs_epi16(d[0], load32(x.q[h])),
+                                           _mm256_maddubs_epi16(d[1], load32(x.q[2 + h])));
+        const __m256i b = _mm256_add_epi16(_mm256_maddubs_epi16(d[2], load32(x.q[4 + h])),
+                                           _mm256_maddubs_epi16(d[3], load32(x.q[6 + h])));
+        const __m256i offset = _mm256_slli_epi32(_mm256_cvtepi16_epi32(load16(x.sums[h])), 5);
+        return _mm256_sub_epi32(
+            _mm256_add_epi32(_mm256_madd_epi16(a, ones), _mm256_madd_epi16(b, ones)), offset);
+    }
+
+    template <int G>
+    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]) {
+        TB_UNROLL
+        for (int r = 0; r < G; ++r) {
+            out[r] = _mm256_add_epi32(_mm256_mullo_epi32(half_sums(c[r], x, 0), c[r].scales[0]),
+                                      _mm256_mullo_epi32(half_sums(c[r], x, 1), c[r].scales[1]));
+        }
+    }
+};
+
+using Tile = LaneTile<Core>;
+
+void gemv(const tb_product* p) {
+    product_streams<Tile, 4>(p);
+}
+void gemm(const tb_product* p) {
+    if (p->m == 1) return gemv(p);
+    product_rows<Tile, 1, 4>(p);
+}
+
+constexpr tb_kernel kKernel =
+    with_prefetch(block_descriptor<Q6K>("q6_k_avx2", "avx2", TB_ISA_AVX2,
+                                        "ggml's Q6_K x int8 per 32 columns, vpmaddubsw", 4, gemv,
+                                        gemm));
+constexpr const tb_kernel* kKernels[] = {&kKernel};
+
+}  // namespace
+
+extern "C" const tb_kernel_table tb_table_q6_k_avx2;
+const tb_kernel_table tb_table_q6_k_avx2 = {TB_ABI_VERSION, sizeof(tb_kernel), 1, kKernels};

@@ -1,0 +1,69 @@
+#include "kernels/blocks/avx512.h"
+#include "kernels/blocks/avx512vnni.h"
+#include "kernels/q8_0/layout.h"
+
+namespace {
+
+struct Core {
+    using Format = Q80;
+    static constexpr int kGroup = 2;
+    struct Codes {
+        __m256i dwords[8];  // dword i of the 8 blocks, + 128
+    };
+
+    static inline Codes codes(const uint8_t* chunk) {
+        Codes c;
+        transpose<Q80::kBytes>(chunk + 2, c.dwords);
+        transpose<Q80::kBytes>(chunk + 18, c.dwords + 4);
+        TB_UNROLL
+        for (int i = 0; i < 8; ++i) {
+            c.dwords[i] = _mm256_xor_si256(c.dwords[i], _mm256_set1_epi8(-128));
+        }
+        return c;
+    }
+
+    static inline __m256 scales(const uint8_t* chunk) { return scales_34_bytes_apart(chunk); }
+
+    template <int G>
+    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]) {
+        const __m256i offset =
+            _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(block_sums(x), 7));
+        __m256i second[G];
+        TB_UNROLL
+        for (int r = 0; r < G; ++r) {
+            out[r] = offset;
+            second[r] = _mm256_setzero_si256();
+        }
+        TB_UNROLL
+        for (int j = 0; j < 4; ++j) {
+            const __m256i x_first = load32(x.q[2 * j]), x_second = load32(x.q[2 * j + 1]);
+            TB_UNROLL
+            for (int r = 0; r < G; ++r) {
+                dot4(out[r], c[r].dwords[j], x_first);
+                dot4(second[r], c[r].dwords[j + 4], x_second);
+            }
+        }
+        TB_UNROLL
+        for (int r = 0; r < G; ++r) out[r] = _mm256_add_epi32(out[r], second[r]);
+    }
+};
+
+using Tile = LaneTile<Core>;
+
+void gemv(const tb_product* p) {
+    product_streams<Tile, 4>(p);
+}
+void gemm(const tb_product* p) {
+    if (p->m == 1) return gemv(p);
+    product_rows<Tile, 2, 4>(p);
+}
+
+constexpr tb_kernel kKernel = with_prefetch(
+    block_descriptor<Q80>("q8_0_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
+                          "ggml's Q8_0 x int8 per 32 columns, vpdpbusd", 4, gemv, gemm));
+constexpr const tb_kernel* kKernels[] = {&kKernel};
+
+}  // namespace
+
+extern "C" const tb_kernel_table tb_table_q8_0_avx512vnni;
+const tb_kernel_table tb_table_q8_0_avx512vnni = {TB_ABI_VERSION, sizeof(tb_kernel), 1, kKernels};

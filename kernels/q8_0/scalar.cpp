@@ -1,0 +1,19 @@
+// q8_0, portable C++: see blocks/scalar.h. |S| <= 32 * 127 * 128 a block.
+#include "kernels/blocks/scalar.h"
+#include "kernels/q8_0/layout.h"
+
+namespace {
+
+void product(const tb_product* p) {
+    product_rows<ScalarTile<Q80>, 1, 1>(p);
+}
+
+constexpr tb_kernel kKernel =
+    block_descriptor<Q80>("q8_0_scalar", "scalar", TB_ISA_SCALAR,
+                          "ggml's Q8_0 x int8 per 32 columns, plain loop", 1, product, product);
+constexpr const tb_kernel* kKernels[] = {&kKernel};
+
+}  // namespace
+
+extern "C" const tb_kernel_table tb_table_q8_0_scalar;
+const tb_kernel_table tb_table_q8_0_scalar = {TB_ABI_VERSION, sizeof(tb_kernel), 1, kKernels};

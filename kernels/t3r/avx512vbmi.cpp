@@ -1,0 +1,86 @@
+// t3r with AVX-512 VBMI and VNNI.
+#include "kernels/lanes/avx512vnni.h"
+
+#include "kernels/t3r/layout.h"
+
+namespace {
+
+// For every index of six bits: c0 | c1 << 2 | c2 << 4 of the code, which is the index without bit
+// `foreign` (and with the bits above it one lower).
+struct Table {
+    uint8_t fields[64];
+};
+constexpr Table table_without(int foreign) {
+    Table t{};
+    for (int index = 0; index < 64; ++index) {
+        const int low = index & ((1 << foreign) - 1);
+        const int code = low | index >> (foreign + 1) << foreign;
+        t.fields[index] =
+            static_cast<uint8_t>(code % 3 | code / 3 % 3 << 2 | (code / 9 > 2 ? 0 : code / 9 << 4));
+    }
+    return t;
+}
+alignas(64) constexpr Table kLow = table_without(5), kLast = table_without(4);
+
+struct Decoder {
+    static constexpr int kFields = Format::kFields, kStepBytes = Format::kStepBytes;
+    static constexpr int kOperands = 3, kQuads = 8, kTokens = 6, kDirectTokens = 12;
+
+    struct Constants {
+        __m512i low = _mm512_load_si512(&kLow), last = _mm512_load_si512(&kLast);
+        __m512i mask[2] = {_mm512_set1_epi8(0x03), _mm512_set1_epi8(0x0c)};
+    };
+
+    template <int Q>
+    static __m512i index(const uint8_t* step) {
+        const auto r = [&](int i) { return _mm512_loadu_si512(step + 64 * i); };
+        if constexpr (Q < 5) return r(Q);
+        if constexpr (Q == 5) {
+            return _mm512_xor_si512(_mm512_srli_epi16(r(0), 5), _mm512_srli_epi16(r(1), 3));
+        }
+        if constexpr (Q == 6) {
+            return _mm512_xor_si512(_mm512_srli_epi16(r(2), 5), _mm512_srli_epi16(r(3), 2));
+        }
+        const __m512i pair = _mm512_srli_epi16(_mm512_xor_si512(r(1), r(3)), 2);
+        return _mm512_xor_si512(_mm512_srli_epi16(r(4), 5), pair);
+    }
+
+    template <int Q>
+    static void operands(const uint8_t* step, const Constants& c, __m512i (&o)[3]) {
+        o[0] = _mm512_permutexvar_epi8(index<Q>(step), Q == 7 ? c.last : c.low);
+        o[1] = _mm512_and_si512(o[0], c.mask[0]);
+        o[2] = _mm512_and_si512(o[0], c.mask[1]);
+    }
+
+    static void combine(const __m512i (&sums)[3], __m512i (&rows)[3]) {
+        const __m512i known = _mm512_add_epi32(sums[1], sums[2]);
+        rows[0] = sums[1];
+        rows[1] = _mm512_srai_epi32(sums[2], 2);
+        rows[2] = _mm512_srai_epi32(_mm512_sub_epi32(sums[0], known), 4);
+    }
+};
+
+using Core = StreamCore<Decoder, 4>;
+
+void gemv(const tb_product* p) {
+    gemv_panels<Format, Core>(p, nullptr);
+}
+void gemm(const tb_product* p) {
+    if (p->m == 1) return gemv(p);
+    gemm_lanes<Format, Decoder>(p, nullptr);
+}
+void accumulate(const tb_product* p) {
+    if (p->m == 1) return gemv_panels<Format, Core>(p, p->acc);
+    gemm_lanes<Format, Decoder>(p, p->acc);
+}
+
+constexpr tb_kernel kKernel = with_prefetch(
+    lanes_descriptor<Format>("t3r_avx512vbmi", "avx512vbmi", TB_ISA_AVX512VBMI,
+                             "three trits a lookup of six bits, vpermb and vpdpbusd",
+                             lanes_scratch<Format, Decoder>, gemv, gemm, accumulate));
+constexpr const tb_kernel* kKernels[] = {&kKernel};
+
+}  // namespace
+
+extern "C" const tb_kernel_table tb_table_t3r_avx512vbmi;
+const tb_kernel_table tb_table_t3r_avx512vbmi = {TB_ABI_VERSION, sizeof(tb_kernel), 1, kKernels};
