@@ -19,10 +19,15 @@ bool is_exact(const tb_kernel& kernel) {
     return kernel.exactness == TB_EXACT;
 }
 
+bool has_blocks(const tb_kernel& kernel) {
+    return kernel.activation_kind == TB_ACT_INT8_BLOCK;
+}
+
 // Rows as the kernel stores them: packed and unpacked by the kernel itself as a small tensor, so
-// that what rounding to its format costs is known apart from what its arithmetic costs.
-void store_and_reload(const tb_kernel& kernel, const tb_tile& tile, int64_t rows, int64_t k,
-                      const float* values, float* stored) {
+// that what rounding to its format costs is known apart from what its arithmetic costs. Returns
+// the packed bytes.
+AlignedBuffer store_and_reload(const tb_kernel& kernel, const tb_tile& tile, int64_t rows,
+                               int64_t k, const float* values, float* stored) {
     const tb_shape shape{rows, k};
     AlignedBuffer packed(kernel.packed_size(&shape, &tile) +
                          static_cast<size_t>(kernel.packed_overread));
@@ -30,6 +35,7 @@ void store_and_reload(const tb_kernel& kernel, const tb_tile& tile, int64_t rows
     const tb_weights_out out{nullptr, stored, k, nullptr};
     kernel.pack(&shape, &tile, &in, 0, rows, packed.data());
     kernel.unpack(&shape, &tile, packed.data(), 0, rows, &out);
+    return packed;
 }
 
 // The rows whose results are compared one by one: the first, the last, and random ones.
@@ -61,14 +67,15 @@ struct CellProof::Impl {
     const tb_kernel* kernel;
     tb_tile tile;
     tb_shape shape;
-    float scale = 0;                    // of the tensor
-    std::vector<uint64_t> r;            // one multiplier a row
-    std::vector<uint64_t> c;            // exact: r^T W modulo 2^64
-    std::vector<double> c_float;        // float: sum_n +-w
-    std::vector<int64_t> sampled;       // rows, ascending
-    std::vector<int8_t> sampled_trits;  // [sampled][K]
-    std::vector<float> sampled_values;  // canonical, and ...
-    std::vector<float> sampled_stored;  // ... as the format holds them
+    float scale = 0;                                  // of the tensor
+    std::vector<uint64_t> r;                          // one multiplier a row
+    std::vector<uint64_t> c;                          // exact: r^T W modulo 2^64
+    std::vector<double> c_float;                      // float: sum_n +-w
+    std::vector<int64_t> sampled;                     // rows, ascending
+    std::vector<int8_t> sampled_trits;                // [sampled][K]
+    std::vector<float> sampled_values;                // canonical, and ...
+    std::vector<float> sampled_stored;                // ... as the format holds them
+    std::vector<reference::BlockRow> sampled_blocks;  // block kernels: ... as the oracle reads it
 
     double sign(int64_t n) const { return (r[static_cast<size_t>(n)] >> 63) != 0 ? -1.0 : 1.0; }
     void project(ThreadPool& pool, const RowProvider& rows);
@@ -76,6 +83,9 @@ struct CellProof::Impl {
                             const TestActivations& x, ThreadPool& pool,
                             ProductScratch& scratch) const;
     ProofResult check_float(const TestActivations& x, const float* y) const;
+    ProofResult check_blocks(const TestActivations& x, const float* y) const;
+    ProofResult check_signed_sum(int64_t m, int64_t tokens, const float* x, const float* y,
+                                 double slack) const;
 };
 
 // c = r^T W, each worker over its rows, then added up.
@@ -150,9 +160,17 @@ CellProof::CellProof(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& t
         canonical_rows(n, n + 1, exact ? impl_->sampled_trits.data() + i * width : nullptr,
                        exact ? nullptr : impl_->sampled_values.data() + i * width, &impl_->scale);
     }
-    if (!exact) {
+    if (exact) return;
+    const AlignedBuffer packed =
         store_and_reload(kernel, tile, static_cast<int64_t>(count), shape.k,
                          impl_->sampled_values.data(), impl_->sampled_stored.data());
+    if (!has_blocks(kernel)) return;
+    const tb_shape sampled_shape{static_cast<int64_t>(count), shape.k};
+    const size_t row_bytes = kernel.packed_size(&sampled_shape, &tile) / count;
+    for (size_t i = 0; i < count; ++i) {
+        auto row =
+            reference::read_blocks(kernel.layout, packed.as<uint8_t>() + i * row_bytes, shape.k);
+        if (row) impl_->sampled_blocks.push_back(std::move(*row));
     }
 }
 
@@ -229,18 +247,59 @@ ProofResult CellProof::Impl::check_float(const TestActivations& x, const float* 
                                     shape.n, shape.k, x.m, sampled[i], m, found, expected.value)};
             }
         }
-        double left = 0, right = 0;
-        for (int64_t n = 0; n < shape.n; ++n) left += sign(n) * static_cast<double>(row_y[n]);
-        for (size_t j = 0; j < width; ++j) right += c_float[j] * static_cast<double>(row_x[j]);
         const double slack = rounding * largest * std::sqrt(static_cast<double>(shape.n)) * 2;
-        if (!(std::fabs(left - right) <= slack)) {
-            return {Proof::No,
-                    fmt::format("N={} K={} M={}: the signed sum over all rows of token {} is "
-                                "{}, expected {} within {}",
-                                shape.n, shape.k, x.m, m, left, right, slack)};
-        }
+        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, slack);
+        if (!all.ok()) return all;
     }
     return {Proof::Bounded, ""};
+}
+
+// Int8 per block: y of the sampled rows is the oracle's, bit for bit, from blocks that it read and
+// activations that it quantised; and so is the signed sum over all rows, within rounding.
+ProofResult CellProof::Impl::check_blocks(const TestActivations& x, const float* y) const {
+    if (sampled_blocks.size() != sampled.size()) {
+        return {Proof::No, fmt::format("the oracle cannot read the layout {}", kernel->layout)};
+    }
+    const auto width = static_cast<size_t>(shape.k);
+    std::vector<int8_t> q(width);
+    std::vector<float> dx((width + 31) / 32), row_x(width);
+    // Roundings of one sum of K/256 terms a lane, its tree, and those of scales and stored weights.
+    const double rounding = (static_cast<double>(shape.k) / 256 + 8) * 0x1p-24;
+    for (int64_t m = 0; m < x.m; ++m) {
+        const float* row_y = y + m * shape.n;
+        reference::quantise_blocks(x.x.data() + m * x.k, shape.k, q.data(), dx.data());
+        for (size_t j = 0; j < width; ++j) row_x[j] = static_cast<float>(q[j]) * dx[j / 32];
+        double largest = 0;
+        for (size_t i = 0; i < sampled.size(); ++i) {
+            const float expected =
+                reference::dot_blocks(sampled_blocks[i], q.data(), dx.data(), shape.k);
+            const float found = row_y[sampled[i]];
+            if (std::memcmp(&found, &expected, sizeof found) != 0) {
+                return {Proof::No,
+                        fmt::format("N={} K={} M={}: y of row {}, token {} is {:a}, expected {:a}",
+                                    shape.n, shape.k, x.m, sampled[i], m, found, expected)};
+            }
+            const auto magnitude =
+                reference::dot_double(sampled_stored.data() + i * width, row_x.data(), shape.k);
+            largest = std::max(largest, magnitude.magnitude);
+        }
+        const double slack = rounding * largest * std::sqrt(static_cast<double>(shape.n)) * 2;
+        ProofResult all = check_signed_sum(m, x.m, row_x.data(), row_y, slack);
+        if (!all.ok()) return all;
+    }
+    return {Proof::Bounded, ""};
+}
+
+// sum_n +-y[n] against (sum_n +-w[n]) . x.
+ProofResult CellProof::Impl::check_signed_sum(int64_t m, int64_t tokens, const float* x,
+                                              const float* y, double slack) const {
+    double left = 0, right = 0;
+    for (int64_t n = 0; n < shape.n; ++n) left += sign(n) * static_cast<double>(y[n]);
+    for (size_t j = 0; j < c_float.size(); ++j) right += c_float[j] * static_cast<double>(x[j]);
+    if (std::fabs(left - right) <= slack) return {Proof::Bounded, ""};
+    return {Proof::No, fmt::format("N={} K={} M={}: the signed sum over all rows of token {} is "
+                                   "{}, expected {} within {}",
+                                   shape.n, shape.k, tokens, m, left, right, slack)};
 }
 
 ProofResult CellProof::check(ThreadPool& pool, const PackedWeights& weights,
@@ -251,7 +310,7 @@ ProofResult CellProof::check(ThreadPool& pool, const PackedWeights& weights,
     if (is_exact(kernel)) return impl_->check_exact(weights, prepared, x, pool, scratch);
     std::vector<float> y(static_cast<size_t>(impl_->shape.n * x.m), std::nanf(""));
     multiply(pool, kernel, weights, prepared, scratch, y.data(), impl_->shape.n);
-    return impl_->check_float(x, y.data());
+    return has_blocks(kernel) ? impl_->check_blocks(x, y.data()) : impl_->check_float(x, y.data());
 }
 
 TestActivations quantised(std::vector<float> x, int64_t m, int64_t k) {

@@ -115,6 +115,38 @@ Data make_data(const tb_kernel& kernel, const GateCase& c) {
     return data;
 }
 
+bool has_blocks(const tb_kernel& kernel) {
+    return kernel.activation_kind == TB_ACT_INT8_BLOCK;
+}
+
+// The activations of a kernel with int8 per block as the oracle has them: what the kernel must make
+// of float rows, or the int8 rows as given, where every block has the scale of its token.
+struct BlockActivations {
+    std::vector<int8_t> q;     // [m][k]
+    std::vector<float> scale;  // [m][blocks]
+    std::vector<float> x;      // [m][k] = q * scale
+    int64_t blocks = 0;
+
+    void make(const GateCase& c, const TestActivations& given) {
+        const int64_t k = c.shape.k;
+        blocks = (k + 31) / 32;
+        q = given.q;
+        x.resize(q.size());
+        scale.resize(static_cast<size_t>(c.m * blocks));
+        for (int64_t m = 0; m < c.m; ++m) {
+            float* row_scale = scale.data() + m * blocks;
+            std::fill_n(row_scale, blocks, given.q_scale[static_cast<size_t>(m)]);
+            if (c.float_input) {
+                reference::quantise_blocks(given.x.data() + m * k, k, q.data() + m * k, row_scale);
+            }
+            for (int64_t i = 0; i < k; ++i) {
+                const auto at = static_cast<size_t>(m * k + i);
+                x[at] = static_cast<float>(q[at]) * row_scale[i / 32];
+            }
+        }
+    }
+};
+
 // One run of a case: buffers, and the checks in order. Each check returns what went wrong.
 class GateRun {
   public:
@@ -179,7 +211,21 @@ class GateRun {
         if (std::memcmp(aligned, packed_.as<void>(), bytes) != 0) {
             return "packed bytes depend on the row split, or some are never written";
         }
+        if (has_blocks(kernel_)) return check_blocks();
         return ternary ? check_unpacked_trits() : check_unpacked_values();
+    }
+
+    // The bytes as the oracle reads them: near the weights they were made of, and what unpack says.
+    std::string check_blocks() {
+        const tb_shape& shape = case_.shape;
+        const auto row_bytes = static_cast<int64_t>(kernel_.packed_size(&shape, &tile_)) / shape.n;
+        for (int64_t n = 0; n < shape.n; ++n) {
+            auto row = reference::read_blocks(kernel_.layout, packed_.as<uint8_t>() + n * row_bytes,
+                                              shape.k);
+            if (!row) return fmt::format("the oracle cannot read the layout {}", kernel_.layout);
+            blocks_.push_back(std::move(*row));
+        }
+        return check_unpacked_values();
     }
 
     std::string check_unpacked_trits() {
@@ -211,9 +257,12 @@ class GateRun {
         for (int64_t n = 0; n < shape.n; ++n) {
             for (int64_t k = 0; k < shape.k; ++k) {
                 const auto i = static_cast<size_t>(n * shape.k + k);
-                const float slack =
-                    static_cast<float>(kernel_.bound) * std::fabs(data_.values[i]) + 1e-7F;
-                if (std::fabs(stored_[i] - data_.values[i]) <= slack) continue;
+                if (has_blocks(kernel_) &&
+                    !(stored_[i] == blocks_[static_cast<size_t>(n)].weight(k))) {
+                    return fmt::format("unpack: weight [{}, {}] is {}, the packed bytes say {}", n,
+                                       k, stored_[i], blocks_[static_cast<size_t>(n)].weight(k));
+                }
+                if (std::fabs(stored_[i] - data_.values[i]) <= unpack_slack(n, k)) continue;
                 return fmt::format("unpack: weight [{}, {}] is {}, packed was {}", n, k, stored_[i],
                                    data_.values[i]);
             }
@@ -221,9 +270,19 @@ class GateRun {
         return "";
     }
 
+    // How far a stored weight may be from the packed one: a rounding of it, or a step of its block.
+    float unpack_slack(int64_t n, int64_t k) const {
+        if (has_blocks(kernel_)) {
+            return blocks_[static_cast<size_t>(n)].step[static_cast<size_t>(k / 32)];
+        }
+        const float weight = data_.values[static_cast<size_t>(n * case_.shape.k + k)];
+        return static_cast<float>(kernel_.bound) * std::fabs(weight) + 1e-7F;
+    }
+
     // Prepares in pieces of columns and tokens, in reverse order.
     std::string prepare() {
         const tb_shape& shape = case_.shape;
+        if (has_blocks(kernel_)) block_x_.make(case_, data_.x);
         std::vector<float> absmax(static_cast<size_t>(case_.m), 0);
         for (int64_t m = 0; m < case_.m; ++m) {
             for (int64_t k = 0; k < shape.k; k += 100) {
@@ -335,6 +394,7 @@ class GateRun {
             if (std::memcmp(&found, &expected, sizeof found) == 0) return "";
             return fmt::format("{:a}, expected {:a}", found, expected);
         }
+        if (has_blocks(kernel_)) return check_block_value(m, n, found);
         const float* x = data_.x.x.data() + m * k;
         if (kernel_.weight_kind == TB_WEIGHT_FLOAT && kernel_.activation_kind == TB_ACT_FLOAT) {
             const float expected = reference::dot_16_lanes(stored_.data() + n * k, x, k);
@@ -342,6 +402,25 @@ class GateRun {
             return fmt::format("{:a}, expected {:a} (16 lanes and their tree)", found, expected);
         }
         const auto exact = reference::dot_double(data_.values.data() + n * k, x, k);
+        if (std::fabs(static_cast<double>(found) - exact.value) <=
+            kernel_.bound * exact.magnitude) {
+            return "";
+        }
+        return fmt::format("{}, expected {} within {} of {}", found, exact.value, kernel_.bound,
+                           exact.magnitude);
+    }
+
+    std::string check_block_value(int64_t m, int64_t n, float found) const {
+        const int64_t k = case_.shape.k;
+        const float expected =
+            reference::dot_blocks(blocks_[static_cast<size_t>(n)], block_x_.q.data() + m * k,
+                                  block_x_.scale.data() + m * block_x_.blocks, k);
+        if (std::memcmp(&found, &expected, sizeof found) != 0) {
+            return fmt::format("{:a}, expected {:a} (8 lanes of blocks and their tree)", found,
+                               expected);
+        }
+        const auto exact =
+            reference::dot_double(stored_.data() + n * k, block_x_.x.data() + m * k, k);
         if (std::fabs(static_cast<double>(found) - exact.value) <=
             kernel_.bound * exact.magnitude) {
             return "";
@@ -371,8 +450,10 @@ class GateRun {
     const GateCase& case_;
     Data data_;
     GuardedBuffer packed_, prepared_, scratch_, y_;
-    std::vector<float> stored_;  // float kernels: weights as unpacked
-    std::vector<int32_t> sums_;  // exact kernels: the oracle's
+    std::vector<float> stored_;                // float and block kernels: weights as unpacked
+    std::vector<reference::BlockRow> blocks_;  // block kernels: rows as the oracle reads them,
+    BlockActivations block_x_;                 // and the activations as it quantises them
+    std::vector<int32_t> sums_;                // exact kernels: the oracle's
 };
 
 const char* pattern_name(WeightPattern pattern) {

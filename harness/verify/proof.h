@@ -56,7 +56,9 @@ ProofResult quick_gate(const tb_kernel& kernel, const tb_tile& tile);
 // rows, O(N K) once; check() is then O(N M + K M) beside one product (Freivalds, exact in int64
 // arithmetic modulo 2^64), compares every y with the epilogue of its proved sum, and a sample of
 // rows with the oracle's own dot product. Float kernels: a sample of rows in double, and the
-// r-weighted sum of all rows, within the declared bound.
+// r-weighted sum of all rows, within the declared bound. Kernels with int8 activations per block: a
+// sample of rows bit for bit, from activations that the oracle quantised, and the sum of all rows
+// with random signs, within its rounding.
 class CellProof {
   public:
     CellProof(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile, tb_shape shape,
@@ -64,8 +66,8 @@ class CellProof {
     ~CellProof();
     CellProof(CellProof&&) noexcept;
 
-    // x must be what was prepared (from x or from q and q_scale, which agree). Uses the product
-    // of `kernel` for x.m() tokens.
+    // x must be what was prepared (from x or from q and q_scale, which agree; for int8 per block:
+    // from x). Uses the product of `kernel` for x.m() tokens.
     ProofResult check(ThreadPool& pool, const PackedWeights& weights, const PreparedBatch& prepared,
                       const TestActivations& x, ProductScratch& scratch) const;
 

@@ -12,8 +12,8 @@
  *
  * so that a product adds up whole blocks in the lanes of a vector: lane b of every load of q is
  * block b, a load of 32 bytes is one dword of 8 blocks, and one of 64 bytes is that dword of the
- * first and of the second half of the blocks (formats with a scale per 16 columns). What lies past K
- * in the last chunk is zero, scales and sums too.
+ * first and of the second half of the blocks (formats with a scale per 16 columns). What lies past
+ * K in the last chunk is zero, scales and sums too.
  *
  * Quantisation, as llama.cpp's quantize_row_q8_0 on AVX: a = max|x| of the block,
  * q = round_half_even(x * (127 / a)), scale = a / 127; a block with a < 1e-30 is all zero, scale 0.
@@ -112,7 +112,8 @@ static inline void tb_block32_place(const int8_t* q, tb_block32_chunk* chunk) {
     memcpy(columns, q, sizeof columns);
     for (int p = 0; p < 8; ++p) {
         uint32_t dwords[TB_BLOCK32_BLOCKS];
-        for (int b = 0; b < TB_BLOCK32_BLOCKS; ++b) dwords[b] = columns[8 * b + p / 2 + 4 * (p % 2)];
+        for (int b = 0; b < TB_BLOCK32_BLOCKS; ++b)
+            dwords[b] = columns[8 * b + p / 2 + 4 * (p % 2)];
         memcpy(chunk->q[p], dwords, sizeof dwords);
         for (int b = 0; b < TB_BLOCK32_BLOCKS; ++b) {
             /* Two sums of bytes + 128 in the halves of a dword. */

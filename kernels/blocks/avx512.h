@@ -14,8 +14,8 @@ inline __m128i gather_words(const uint8_t* p, int a, int b, int c, int d, int e,
         _mm_setr_epi16(static_cast<int16_t>(a), static_cast<int16_t>(b), static_cast<int16_t>(c),
                        static_cast<int16_t>(d), static_cast<int16_t>(e), static_cast<int16_t>(f),
                        static_cast<int16_t>(g), static_cast<int16_t>(h)));
-    return _mm512_castsi512_si128(_mm512_permutex2var_epi16(_mm512_loadu_si512(p), index,
-                                                            _mm512_loadu_si512(p + 64)));
+    return _mm512_castsi512_si128(
+        _mm512_permutex2var_epi16(_mm512_loadu_si512(p), index, _mm512_loadu_si512(p + 64)));
 }
 
 // q4_0: 18 bytes apart, all within 128 bytes.

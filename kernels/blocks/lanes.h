@@ -7,8 +7,8 @@
  *         struct Codes;                                  a chunk of a row, unpacked
  *         static Codes codes(const uint8_t* chunk);
  *         static __m256 scales(const uint8_t* chunk);    d of the 8 blocks
- *         template <int G>                               the sums S of the 8 blocks of each of G rows
- *         static void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]);
+ *         template <int G>                               the sums S of the 8 blocks of each of G
+ * rows static void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]);
  *
  * Static: see dot/epilogue.h. Include only from files for AVX2 and above. */
 #ifndef TRITBENCH_KERNELS_BLOCKS_LANES_H

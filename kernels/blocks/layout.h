@@ -27,7 +27,7 @@ namespace {
 constexpr int64_t kMaxK = int64_t{1} << 20;
 
 template <class Format>
-constexpr int64_t kChunkBytes = TB_BLOCK32_CHUNK / Format::kColumns * Format::kBytes;
+constexpr int64_t kChunkBytes = TB_BLOCK32_CHUNK / Format::kColumns* Format::kBytes;
 
 inline float half_at(const uint8_t* p) {
     uint16_t h;

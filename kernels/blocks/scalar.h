@@ -27,8 +27,7 @@ struct ScalarTile {
                 for (int64_t j = 0; j < TB_BLOCK32_COLUMNS; ++j) {
                     sum += v[i + j] * q[tb_block32_position(at + j)];
                 }
-                lanes[b] =
-                    __builtin_fmaf(d * chunk.scale[b], static_cast<float>(sum), lanes[b]);
+                lanes[b] = __builtin_fmaf(d * chunk.scale[b], static_cast<float>(sum), lanes[b]);
             }
         }
         for (int width = TB_BLOCK32_BLOCKS / 2; width >= 1; width /= 2) {

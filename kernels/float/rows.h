@@ -73,8 +73,9 @@ void walk_streams(const tb_product* p, int64_t m, int64_t begin, int64_t end) {
 // that its bytes are traffic too: 4 for every column, for R * sizeof(Weight) of weights. Where the
 // hardware prefetches by itself, what costs is that traffic, and more streams than it can follow.
 // Measured on Zen 4 for K from 2560 to 13824: 6 streams of 2-byte weights, 4 lines of each at a
-// time, read at 87-95% of its bandwidth (4 streams: 73-92%, 8: 77-88%), and 3 of floats, a line at
-// a time, at 92-100%. Where it needs help (Emerald Rapids), 4 streams and a line at a time.
+// time, read at 85-95% of its bandwidth (4 streams: 91-95% at 2560 but 72-80% from 4096 on; 8:
+// 77-88%), and 3 of floats, a line at a time, at 88-100%. Where it needs help (Emerald Rapids), 4
+// streams and a line at a time.
 template <class Tile>
 inline void streams(const tb_product* p, int64_t m, int64_t begin, int64_t end) {
     constexpr bool kFloats = sizeof(typename Tile::Weight) == 4;

@@ -9,9 +9,9 @@
 // 5 logic operations make four operands, 4 vpmaddubsw and 4 vpaddw use them: 13, or 13.4 with the
 // widening, 3.3 per 32 weights. No operand may be v itself, because vpmaddubsw saturates, and none
 // can be had for less than one operation: 12 would be the least, and the four masks that need no
-// shift (3, 12, 48, 192) pay for it by widening 48 every fourth step and 192 every step. Zen 4: four
-// ports, 3.35 cycles per 128 weights, above its read bandwidth by little; Intel: three ports, 4.5
-// cycles, above it by a third.
+// shift (3, 12, 48, 192) pay for it by widening 48 every fourth step and 192 every step. Zen 4:
+// four ports, 3.35 cycles per 128 weights, above its read bandwidth by little; Intel: three
+// ports, 4.5 cycles, above it by a third.
 //
 // Both halves of a panel take 8 sums, which with masks, activations and operands fill the 16
 // registers, so there is one stream: panels are contiguous, which is what a prefetcher likes best.
@@ -49,9 +49,7 @@ struct Core {
         TB_UNROLL
         for (int h = 0; h < 2; ++h) low[h] = high[h] = _mm256_setzero_si256();
         for (int64_t k = 0; k < steps; ++k, p += 64, x += 4) {
-            if (Prefetch) {
-                _mm_prefetch(reinterpret_cast<const char*>(p + kPrefetchBytes), _MM_HINT_T0);
-            }
+            if (Prefetch) fetch_ahead(p);
             const __m256i four = broadcast4(x);
             TB_UNROLL
             for (int h = 0; h < 2; ++h) {
@@ -125,7 +123,7 @@ struct Unpack {
 
 void product(const tb_product* p, int32_t* acc) {
     if (p->m == 1) return gemv_panels<Format, Core>(p, acc);
-    gemm_bytes<Format, Avx2Tile, Unpack>(p, acc);
+    gemm_bytes<Format, LanesAvx2Tile, Unpack>(p, acc);
 }
 void multiply(const tb_product* p) {
     product(p, nullptr);

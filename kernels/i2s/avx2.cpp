@@ -1,14 +1,20 @@
 // i2s with AVX2.
 //
-// GEMV, per 128 weights (32 bytes): 1 load, 3 shifts and 4 ands spread the codes, 4 vpmaddubsw
-// multiply them with 4 loads of activations, 4 adds: about 3 instructions per 32 weights beyond the
-// loads. Two rows at a time share the activations: four would not fit 16 registers. Cold, it is
-// bound by memory: each row's stream is prefetched 2 KB ahead, so that arithmetic and memory
-// overlap.
+// GEMV, per 128 weights (32 bytes): v = fields 7:6 | 5:4 | 3:2 | 1:0, w = v >> 4, and codes are
+// used where two masks leave them, which takes 1 shift in place of 3:
 //
-// Overflow: a vpmaddubsw pair is within 2 * 2 * 128 = 512 and a block adds four of them, so 15
-// blocks stay within 15 * 2048 = 30720 in int16 (activations of -128 included) before vpmaddwd
-// widens them to int32. bitnet.cpp adds 32 blocks and wraps (PITFALL: same-sign activations).
+//   by4 += vpmaddubsw(w & 0x0C, x0) + vpmaddubsw(v & 0x0C, x2)      codes * 4
+//   by1 += vpmaddubsw(w & 0x03, x1) + vpmaddubsw(v & 0x03, x3)
+//
+// 1 load, 1 shift, 4 ands, 4 products with activations from L1, 4 adds: 3.25 vector instructions
+// per 32 weights, beside 0.15 to widen the sums. They are the bound while rows are in cache: 4
+// vector pipes on Zen 4, 3 on Intel. Four rows are walked at a time; 8 sums, 2 masks and 3 operands
+// fit the 16 registers.
+//
+// Overflow: a vpmaddubsw pair of by4 is within 2 * 8 * 128 = 2048 and a block adds two, so 7 blocks
+// stay within 28672 in int16; by1 stays within 7168, and by4 / 4 + by1 within 14336 (activations of
+// -128 included) before vpmaddwd widens them to int32. The division is exact: every term of by4 is
+// a multiple of 4. bitnet.cpp adds 32 blocks and wraps (PITFALL: same-sign activations).
 //
 // GEMM: panels of byte codes, see panel.h and dot/avx2.h.
 #include "kernels/dot/avx2.h"
@@ -75,21 +81,16 @@ struct PanelLoad {
     static __m256i tail(const uint8_t* p, int64_t) { return load32(p); }
 };
 
-void gemv(const tb_product* p) {
-    gemv_rows<Core>(p, nullptr);
-}
-void gemm(const tb_product* p) {
-    if (p->m == 1) return gemv(p);
-    gemm_panels<Avx2Tile<PanelLoad>>(p, nullptr);
+void product(const tb_product* p) {
+    multiply_rows_or_panels<Core, Avx2Tile<PanelLoad>>(p, nullptr);
 }
 void accumulate(const tb_product* p) {
-    if (p->m == 1) return gemv_rows<Core>(p, p->acc);
-    gemm_panels<Avx2Tile<PanelLoad>>(p, p->acc);
+    multiply_rows_or_panels<Core, Avx2Tile<PanelLoad>>(p, p->acc);
 }
 
 constexpr tb_kernel kKernel = with_prefetch(
     i2s_descriptor("i2s_avx2", "avx2", TB_ISA_AVX2, "bitnet.cpp's 2-bit codes, vpmaddubsw", 4,
-                   panel_scratch, gemv, gemm, accumulate));
+                   panel_scratch, product, product, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

@@ -66,22 +66,17 @@ struct PanelLoad {
     static __m256i tail(const uint8_t* p, int64_t) { return load32(p); }
 };
 
-void gemv(const tb_product* p) {
-    gemv_rows<Core>(p, nullptr);
-}
-void gemm(const tb_product* p) {
-    if (p->m == 1) return gemv(p);
-    gemm_panels<AvxVnniTile<PanelLoad>>(p, nullptr);
+void product(const tb_product* p) {
+    multiply_rows_or_panels<Core, AvxVnniTile<PanelLoad>>(p, nullptr);
 }
 void accumulate(const tb_product* p) {
-    if (p->m == 1) return gemv_rows<Core>(p, p->acc);
-    gemm_panels<AvxVnniTile<PanelLoad>>(p, p->acc);
+    multiply_rows_or_panels<Core, AvxVnniTile<PanelLoad>>(p, p->acc);
 }
 
 constexpr tb_kernel kKernel =
     with_prefetch(i2s_descriptor("i2s_avxvnni", "avxvnni", TB_ISA_AVXVNNI,
                                  "bitnet.cpp's 2-bit codes used in place, 256-bit vpdpbusd", 2,
-                                 panel_scratch, gemv, gemm, accumulate));
+                                 panel_scratch, product, product, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

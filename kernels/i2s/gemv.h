@@ -1,5 +1,6 @@
-/* GEMV for `i2s`: the rows are cut in kRows equal parts that are walked side by side, so that
- * memory sees a few long streams and kRows rows share each load of activations.
+/* GEMV for `i2s`, and GEMM of so few tokens that unpacking would not pay: the rows are cut in kRows
+ * equal parts that are walked side by side, so that memory sees a few long streams and kRows rows
+ * share each load of activations. A second token finds the rows in L1.
  *
  * A row whose K is no multiple of 128 begins inside a block. Instead of cutting such blocks, the
  * activations are moved: a copy of x begins as deep in its first block as the row does, with zeros
@@ -9,12 +10,11 @@
  * Other K (odd ones, which no model has) copy x anew for every row.
  *
  * A Core supplies the arithmetic of one ISA:
- *   kRows                          rows side by side
- *   kBlocks                        copies of x are padded to this many blocks
+ *   kRows          rows side by side
+ *   kAsStored      whether run takes x in the order it is stored; if not, ...
+ *   arrange(x, blocks)   ... brings a copy of x, in place, into the order that run wants
  *   run<R, Prefetch>(p, ldp, x, blocks, out)   R rows, ldp bytes apart, from whole blocks
- *   arrange(x, blocks)             puts a copy of x, in place, in the order that run wants
- *   kAsStored                      whether that is the order it has
- * Static: see dot/epilogue.h. */
+ * Copies of x are zero up to an even number of blocks. Static: see dot/epilogue.h. */
 #ifndef TRITBENCH_KERNELS_I2S_GEMV_H
 #define TRITBENCH_KERNELS_I2S_GEMV_H
 
@@ -25,105 +25,123 @@
 namespace {
 
 constexpr int64_t kMaxPhases = 4;
+constexpr int64_t kFewTokens = 8;
 
-// Bytes of one copy of x: the deepest phase, and a whole step of any Core.
+// Bytes of one copy of x: the deepest phase, and two blocks at a time.
 inline int64_t copy_bytes(int64_t k) {
     return tb_round_up(k + kBlock - 1, 2 * kBlock);
 }
 
-inline int64_t copies_of_x(const tb_shape& s) {
+// What m tokens need of scratch, per thread.
+inline size_t gemv_scratch(const tb_shape& s, int64_t m) {
     const int64_t phases = i2s_pack_row_step(&s, nullptr);
-    return phases <= kMaxPhases ? phases : 1;
+    return static_cast<size_t>((phases <= kMaxPhases ? phases * m : 1) * copy_bytes(s.k));
 }
 
-// What GEMV needs of scratch, per thread.
-inline size_t gemv_scratch(const tb_shape& s) {
-    return static_cast<size_t>(copies_of_x(s) * copy_bytes(s.k));
-}
-
-// A copy of x that begins `depth` columns into its first block, in the order of Core.
+// The activations in every phase: token m in phase i begins at first + i * between + m * ldx.
 template <class Core>
-void copy_x(const int8_t* x, int64_t k, int64_t depth, int8_t* copy) {
-    memset(copy, 0, static_cast<size_t>(depth));
-    memcpy(copy + depth, x, static_cast<size_t>(k));
-    memset(copy + depth + k, 0, static_cast<size_t>(copy_bytes(k) - depth - k));
-    Core::arrange(copy, copy_bytes(k) / kBlock);
-}
+struct PhasedTokens {
+    const tb_int8_batch x;
+    const int64_t phases;
+    const bool few;  // phases, so that all are copied beforehand
+    int8_t* const copies;
+    const int8_t* first;
+    int64_t between, ldx;
 
-// Rows in their order: where each begins, and the copy of x that is in phase with it.
-template <class Core>
-struct RowWalk {
-    const uint8_t* bytes;
-    const int8_t* x;
-    int8_t* copies;
-    int64_t k, phases, begin, phase;  // of the current row: its place in the stream, n % phases
-    const int8_t* copy;
-
-    RowWalk(const tb_product* p, const int8_t* x_stored)
-        : bytes(static_cast<const uint8_t*>(p->packed)),
-          x(x_stored),
+    explicit PhasedTokens(const tb_product* p)
+        : x(tb_int8_open(&p->shape, p->prepared, p->m)),
+          phases(i2s_pack_row_step(&p->shape, nullptr)),
+          few(phases <= kMaxPhases),
           copies(static_cast<int8_t*>(p->scratch)),
-          k(p->shape.k),
-          phases(i2s_pack_row_step(&p->shape, nullptr)) {
-        if (as_stored() || phases > kMaxPhases) return;
-        for (int64_t i = 0; i < phases; ++i) {
-            copy_x<Core>(x, k, i * k % kBlock, copies + i * copy_bytes(k));
+          first(copies),
+          between(few ? x.m * copy_bytes(x.k) : 0),
+          ldx(few ? copy_bytes(x.k) : 0) {
+        if (Core::kAsStored && phases == 1) {
+            first = x.q;
+            ldx = x.kp;
+        } else if (few) {
+            for (int64_t i = 0; i < phases; ++i) {
+                for (int64_t m = 0; m < x.m; ++m) {
+                    copy(m, i * x.k % kBlock, copies + i * between + m * ldx);
+                }
+            }
         }
     }
-    bool as_stored() const { return Core::kAsStored && phases == 1; }
 
-    void go_to(int64_t n) {
-        begin = n * k;
-        phase = n % phases;
-        choose();
+    // For rows that begin `depth` columns into their first block.
+    void copy(int64_t m, int64_t depth, int8_t* to) const {
+        memset(to, 0, static_cast<size_t>(depth));
+        memcpy(to + depth, x.q + m * x.kp, static_cast<size_t>(x.k));
+        memset(to + depth + x.k, 0, static_cast<size_t>(copy_bytes(x.k) - depth - x.k));
+        Core::arrange(to, copy_bytes(x.k) / kBlock);
     }
-    void next() {
-        begin += k;
-        phase = phase + 1 == phases ? 0 : phase + 1;
-        choose();
-    }
-    void choose() {
-        copy = as_stored() ? x : phases <= kMaxPhases ? copies + phase * copy_bytes(k) : copies;
-        if (phases > kMaxPhases) copy_x<Core>(x, k, begin % kBlock, copies);
-    }
-
-    const uint8_t* row() const { return bytes + begin / kBlock * kBlockBytes; }
-    int64_t blocks() const { return (begin % kBlock + k + kBlock - 1) / kBlock; }
 };
 
-template <class Core, bool Prefetch>
-void gemv_streams(const tb_product* p, int32_t* acc) {
-    const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
-    const Token token = token_of(x, 0, tensor_scale(p->shape, p->packed));
-    const Sink out{p->y, acc, p->ldy};
-    RowWalk<Core> walk(p, x.q);
-    constexpr int kRows = Core::kRows;
-    const int64_t rows = p->n_end - p->n_begin;
-    const int64_t apart = walk.phases <= kMaxPhases ? rows / kRows / walk.phases * walk.phases : 0;
-    walk.go_to(p->n_begin);
-    for (int64_t n = p->n_begin; n < p->n_begin + apart; ++n, walk.next()) {
-        int32_t sums[kRows];
-        Core::template run<kRows, Prefetch>(walk.row(), apart * walk.k / 4, walk.copy,
-                                            walk.blocks(), sums);
-        if constexpr (kRows == 4) {
-            put_four(out, 0, n, apart, sums, token);
-        } else {
-            for (int r = 0; r < kRows; ++r) put(out, 0, n + r * apart, sums[r], token);
-        }
-    }
-    if (rows == kRows * apart) return;
-    walk.go_to(p->n_begin + kRows * apart);
-    for (int64_t n = p->n_begin + kRows * apart; n < p->n_end; ++n, walk.next()) {
-        int32_t sum[1];
-        Core::template run<1, Prefetch>(walk.row(), 0, walk.copy, walk.blocks(), sum);
-        put(out, 0, n, sum[0], token);
+// `count` times R rows `apart` rows from each other, from row n on, with every token; few phases.
+template <class Core, int R, bool Prefetch, bool One>
+void multiply_rows(const tb_product* p, const PhasedTokens<Core>& tokens, const Token* epilogue,
+                   const Sink& out, int64_t n, int64_t count, int64_t apart) {
+    const int64_t k = p->shape.k, ldp = apart * k / 4;
+    int64_t begin = n * k, phase = n % tokens.phases;
+    for (int64_t end = n + count; n < end; ++n, begin += k) {
+        const auto* row = static_cast<const uint8_t*>(p->packed) + begin / kBlock * kBlockBytes;
+        const int64_t blocks = (begin % kBlock + k + kBlock - 1) / kBlock;
+        const int8_t* x = tokens.first + phase * tokens.between;
+        int64_t m = 0;
+        do {
+            int32_t sums[R];
+            Core::template run<R, Prefetch>(row, ldp, x, blocks, sums);
+            if constexpr (R == 4) {
+                put_four(out, m, n, apart, sums, epilogue[m]);
+            } else {
+                for (int r = 0; r < R; ++r) put(out, m, n + r * apart, sums[r], epilogue[m]);
+            }
+            x += tokens.ldx;
+        } while (!One && ++m < p->m);
+        phase = phase + 1 == tokens.phases ? 0 : phase + 1;
     }
 }
 
+// Rows n .. n_end - 1 where every one has a phase of its own.
+template <class Core>
+void multiply_odd_rows(const tb_product* p, const PhasedTokens<Core>& tokens, const Token* epilogue,
+                       const Sink& out) {
+    const int64_t k = p->shape.k;
+    for (int64_t n = p->n_begin; n < p->n_end; ++n) {
+        const int64_t begin = n * k, depth = begin % kBlock;
+        const auto* row = static_cast<const uint8_t*>(p->packed) + begin / kBlock * kBlockBytes;
+        for (int64_t m = 0; m < p->m; ++m) {
+            tokens.copy(m, depth, tokens.copies);
+            int32_t sum[1];
+            Core::template run<1, false>(row, 0, tokens.copies, (depth + k + kBlock - 1) / kBlock,
+                                         sum);
+            put(out, m, n, sum[0], epilogue[m]);
+        }
+    }
+}
+
+template <class Core, bool Prefetch, bool One>
+void gemv_streams(const tb_product* p, int32_t* acc) {
+    const PhasedTokens<Core> tokens(p);
+    const float scale = tensor_scale(p->shape, p->packed);
+    Token epilogue[kFewTokens];
+    for (int64_t m = 0; m < p->m; ++m) epilogue[m] = token_of(tokens.x, m, scale);
+    const Sink out{p->y, acc, p->ldy};
+    if (!tokens.few) return multiply_odd_rows<Core>(p, tokens, epilogue, out);
+    constexpr int kRows = Core::kRows;
+    const int64_t rows = p->n_end - p->n_begin;
+    const int64_t apart = rows / kRows / tokens.phases * tokens.phases;
+    multiply_rows<Core, kRows, Prefetch, One>(p, tokens, epilogue, out, p->n_begin, apart, apart);
+    multiply_rows<Core, 1, Prefetch, One>(p, tokens, epilogue, out, p->n_begin + kRows * apart,
+                                          rows - kRows * apart, 0);
+}
+
+// m <= kFewTokens.
 template <class Core>
 void gemv_rows(const tb_product* p, int32_t* acc) {
-    if (wants_prefetch(p->tile)) return gemv_streams<Core, true>(p, acc);
-    gemv_streams<Core, false>(p, acc);
+    if (p->m > 1) return gemv_streams<Core, false, false>(p, acc);
+    if (wants_prefetch(p->tile)) return gemv_streams<Core, true, true>(p, acc);
+    gemv_streams<Core, false, true>(p, acc);
 }
 
 }  // namespace

@@ -78,6 +78,26 @@ inline void unpack_block(const uint8_t* bytes, uint8_t* codes) {
     }
 }
 
+// `count` codes of the stream from e on, in order.
+inline void unpack_stream(const uint8_t* bytes, int64_t e, int64_t count, uint8_t* codes) {
+    while (count > 0) {
+        const int64_t offset = e % kBlock;
+        const uint8_t* block = bytes + e / kBlock * kBlockBytes;
+        int64_t take = kBlock;
+        if (offset == 0 && count >= kBlock) {
+            unpack_block(block, codes);
+        } else {
+            uint8_t whole[kBlock];
+            unpack_block(block, whole);
+            take = count < kBlock - offset ? count : kBlock - offset;
+            memcpy(codes, whole + offset, static_cast<size_t>(take));
+        }
+        codes += take;
+        e += take;
+        count -= take;
+    }
+}
+
 tb_status i2s_pack(const tb_shape* s, const tb_tile*, const tb_weights* w, int64_t row_begin,
                    int64_t row_end, void* packed) {
     const int64_t step = i2s_pack_row_step(s, nullptr);
@@ -123,23 +143,19 @@ tb_status i2s_unpack(const tb_shape* s, const tb_tile*, const void* packed, int6
     if (w->scales != nullptr) *w->scales = scale;
     if (w->trits == nullptr && w->values == nullptr) return {TB_OK, nullptr};
     for (int64_t row = row_begin; row < row_end; ++row) {
-        for (int64_t column = 0; column < s->k;) {
-            const int64_t e = row * s->k + column;
+        for (int64_t column = 0; column < s->k; column += kBlock) {
             uint8_t codes[kBlock];
-            unpack_block(bytes + e / kBlock * kBlockBytes, codes);
-            const int64_t offset = e % kBlock;
-            const int64_t left = s->k - column;
-            const int64_t take = left < kBlock - offset ? left : kBlock - offset;
+            const int64_t count = s->k - column < kBlock ? s->k - column : kBlock;
+            unpack_stream(bytes, row * s->k + column, count, codes);
             int bad = 0;
-            for (int64_t i = 0; i < take; ++i) bad |= codes[offset + i] == 3;
+            for (int64_t i = 0; i < count; ++i) bad |= codes[i] == 3;
             if (bad != 0) return {TB_BAD_WEIGHT, "code 3, which no I2_S packer writes"};
-            for (int64_t i = 0; i < take; ++i) {
-                const auto trit = static_cast<int8_t>(codes[offset + i] - 1);
+            for (int64_t i = 0; i < count; ++i) {
+                const auto trit = static_cast<int8_t>(codes[i] - 1);
                 const int64_t at = (row - row_begin) * w->ld + column + i;
                 if (w->trits != nullptr) w->trits[at] = trit;
                 if (w->values != nullptr) w->values[at] = static_cast<float>(trit) * scale;
             }
-            column += take;
         }
     }
     return {TB_OK, nullptr};

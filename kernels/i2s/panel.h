@@ -12,33 +12,12 @@ constexpr int64_t kPanelRows =
     kCodeRows;  // 32 * 2560 bytes = 80 KB: in L2, with room for the tokens
 
 size_t panel_scratch(const tb_shape* s, const tb_tile*, int64_t m) {
-    return m > 1 ? static_cast<size_t>(kPanelRows * tb_round_up(s->k, 64)) : gemv_scratch(*s);
-}
-
-// One row of codes in column order, padded with zero codes to kp.
-inline void unpack_row(const tb_shape& s, const uint8_t* bytes, int64_t row, int64_t kp,
-                       uint8_t* codes) {
-    for (int64_t column = 0; column < s.k;) {
-        const int64_t e = row * s.k + column;
-        const int64_t offset = e % kBlock;
-        const uint8_t* block = bytes + e / kBlock * kBlockBytes;
-        if (offset == 0 && s.k - column >= kBlock) {
-            unpack_block(block, codes + column);
-            column += kBlock;
-        } else {
-            uint8_t whole[kBlock];
-            unpack_block(block, whole);
-            const int64_t left = s.k - column;
-            const int64_t take = left < kBlock - offset ? left : kBlock - offset;
-            memcpy(codes + column, whole + offset, static_cast<size_t>(take));
-            column += take;
-        }
-    }
-    memset(codes + s.k, 0, static_cast<size_t>(kp - s.k));
+    if (m <= kFewTokens) return gemv_scratch(*s, m);
+    return static_cast<size_t>(kPanelRows * tb_round_up(s->k, 64));
 }
 
 template <class Tile>
-void gemm_panels(const tb_product* p, int32_t* acc) {
+void multiply_panels(const tb_product* p, int32_t* acc) {
     const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
     const auto* bytes = static_cast<const uint8_t*>(p->packed);
     auto* codes = static_cast<uint8_t*>(p->scratch);
@@ -47,10 +26,19 @@ void gemm_panels(const tb_product* p, int32_t* acc) {
     for (int64_t n = p->n_begin; n < p->n_end; n += kPanelRows) {
         const int64_t rows = p->n_end - n < kPanelRows ? p->n_end - n : kPanelRows;
         for (int64_t r = 0; r < rows; ++r) {
-            unpack_row(p->shape, bytes, n + r, x.kp, codes + r * x.kp);
+            uint8_t* row = codes + r * x.kp;
+            unpack_stream(bytes, (n + r) * x.k, x.k, row);
+            memset(row + x.k, 0, static_cast<size_t>(x.kp - x.k));
         }
         multiply_codes<Tile>(codes, x.kp, n, rows, x.kp, x, scale, out);
     }
+}
+
+// Any number of tokens.
+template <class Core, class Tile>
+void multiply_rows_or_panels(const tb_product* p, int32_t* acc) {
+    if (p->m <= kFewTokens) return gemv_rows<Core>(p, acc);
+    multiply_panels<Tile>(p, acc);
 }
 
 }  // namespace

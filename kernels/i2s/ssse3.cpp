@@ -83,21 +83,16 @@ struct PanelLoad {
     static __m128i codes(const uint8_t* p) { return load16(p); }
 };
 
-void gemv(const tb_product* p) {
-    gemv_rows<Core>(p, nullptr);
-}
-void gemm(const tb_product* p) {
-    if (p->m == 1) return gemv(p);
-    gemm_panels<Ssse3Tile<PanelLoad>>(p, nullptr);
+void product(const tb_product* p) {
+    multiply_rows_or_panels<Core, Ssse3Tile<PanelLoad>>(p, nullptr);
 }
 void accumulate(const tb_product* p) {
-    if (p->m == 1) return gemv_rows<Core>(p, p->acc);
-    gemm_panels<Ssse3Tile<PanelLoad>>(p, p->acc);
+    multiply_rows_or_panels<Core, Ssse3Tile<PanelLoad>>(p, p->acc);
 }
 
-constexpr tb_kernel kKernel = with_prefetch(i2s_descriptor("i2s_ssse3", "ssse3", TB_ISA_SSSE3,
-                                                           "bitnet.cpp's 2-bit codes, pmaddubsw", 4,
-                                                           panel_scratch, gemv, gemm, accumulate));
+constexpr tb_kernel kKernel = with_prefetch(
+    i2s_descriptor("i2s_ssse3", "ssse3", TB_ISA_SSSE3, "bitnet.cpp's 2-bit codes, pmaddubsw", 4,
+                   panel_scratch, product, product, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

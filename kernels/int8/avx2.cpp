@@ -1,9 +1,8 @@
 // int8 with AVX2.
 //
 // Per 32 weights: 1 load, 1 add (trit + 1 -> code), 1 vpmaddubsw, 1 add; four rows share the
-// activations. A row that ends inside 32 bytes is finished from a copy, so that nothing past the
-// packed bytes is read. Cold, it is bound by memory: 8 bits a weight; rows are prefetched 2 KB
-// ahead.
+// activations, a 4 x 2 tile in GEMM. A row that ends inside 32 bytes is finished from a copy, so
+// that nothing past the packed bytes is read. Cold, it is bound by memory: 8 bits a weight.
 //
 // Overflow: see dot/avx2.h.
 #include "kernels/dot/avx2.h"

@@ -77,7 +77,7 @@ tb_status int8_unpack(const tb_shape* s, const tb_tile*, const void* packed, int
     return {TB_OK, nullptr};
 }
 
-size_t no_scratch(const tb_shape*, const tb_tile*, int64_t) {
+inline size_t no_scratch(const tb_shape*, const tb_tile*, int64_t) {
     return 0;
 }
 
@@ -88,10 +88,11 @@ void int8_work(const tb_shape* s, const tb_tile*, int64_t m, tb_work* out) {
 }
 
 using Product = void (*)(const tb_product*);
+using ScratchSize = size_t (*)(const tb_shape*, const tb_tile*, int64_t);
 
 constexpr tb_kernel int8_descriptor(const char* id, const char* isa, tb_features features,
                                     const char* description, int64_t row_step, Product product,
-                                    Product accumulate) {
+                                    Product accumulate, ScratchSize scratch_size = no_scratch) {
     tb_kernel d{};
     d.id = id;
     d.layout = "int8";
@@ -122,7 +123,7 @@ constexpr tb_kernel int8_descriptor(const char* id, const char* isa, tb_features
     d.prepared_size = tb_int8_prepared_size;
     d.row_absmax = tb_int8_row_absmax;
     d.prepare = tb_int8_prepare;
-    d.scratch_size = no_scratch;
+    d.scratch_size = scratch_size;
     d.gemv = product;
     d.gemm = product;
     d.accumulate = accumulate;

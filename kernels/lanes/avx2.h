@@ -13,14 +13,10 @@
 #ifndef TRITBENCH_KERNELS_LANES_AVX2_H
 #define TRITBENCH_KERNELS_LANES_AVX2_H
 
-#include <immintrin.h>
-
-#include "kernels/dot/unroll.h"
+#include "kernels/dot/avx2.h"
 #include "kernels/lanes/panels.h"
 
 namespace {
-
-constexpr int64_t kPrefetchBytes = 2048;
 
 constexpr int64_t safe_steps(int largest_byte) {
     return 128 / largest_byte;
@@ -28,10 +24,6 @@ constexpr int64_t safe_steps(int largest_byte) {
 
 inline int64_t at_most(int64_t a, int64_t b) {
     return a < b ? a : b;
-}
-
-inline __m256i load32(const void* p) {
-    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
 }
 
 inline void store32(void* p, __m256i v) {
@@ -79,10 +71,10 @@ size_t bytes_scratch(const tb_shape*, const tb_tile*, int64_t m) {
 // Sixteen rows x T tokens in int16, widened into sums [T][ld] every 64 steps: 2 T sums, two
 // registers of codes, one of activations and one of products are 12 of 16 registers for T = 4.
 // Per step 6 loads, 8 vpmaddubsw, 8 vpaddw: bound by those two, 4 a cycle on Zen 4, 3 on Intel.
-struct Avx2Tile {
+struct LanesAvx2Tile {
     template <int T>
-    static void run(const uint8_t* codes, const int8_t* x, int64_t ldx, int64_t steps,
-                    int32_t* sums, int64_t ld) {
+    __attribute__((noinline)) static void run(const uint8_t* codes, const int8_t* x, int64_t ldx,
+                                              int64_t steps, int32_t* sums, int64_t ld) {
         for (int64_t k = 0; k < steps;) {
             __m256i narrow[T][2];
             TB_UNROLL

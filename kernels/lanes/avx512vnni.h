@@ -247,6 +247,15 @@ void gemm_lanes(const tb_product* p, int32_t* acc) {
 
 // ---- GEMV ---------------------------------------------------------------------------------------
 
+// What run of a Core (lanes/panels.h) ends with.
+template <class D>
+inline void store_rows(const __m512i (&of)[D::kOperands], int32_t* sums) {
+    __m512i rows[D::kFields];
+    D::combine(of, rows);
+    TB_UNROLL
+    for (int f = 0; f < D::kFields; ++f) _mm512_storeu_si512(sums + 16 * f, rows[f]);
+}
+
 // The Core of gemv_panels for any Decoder: S panels under the same activations.
 template <class D, int Streams>
 struct StreamCore {
@@ -281,14 +290,7 @@ struct StreamCore {
             x += 4 * D::kQuads;
         }
         TB_UNROLL
-        for (int s = 0; s < S; ++s) {
-            __m512i rows[D::kFields];
-            D::combine(acc[s][0], rows);
-            TB_UNROLL
-            for (int f = 0; f < D::kFields; ++f) {
-                _mm512_storeu_si512(sums + 16 * (s * D::kFields + f), rows[f]);
-            }
-        }
+        for (int s = 0; s < S; ++s) store_rows<D>(acc[s][0], sums + 16 * s * D::kFields);
     }
 };
 

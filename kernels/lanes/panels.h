@@ -219,8 +219,10 @@ void gemv_streams(const tb_product* p, int32_t* acc) {
         run_panels<Format, Core, Core::kStreams, Prefetch>(p, x, token, out, i, apart);
     }
     int64_t i = begin + apart * Core::kStreams;
-    for (; i + 2 <= end; i += 2) {
-        run_panels<Format, Core, 2, Prefetch>(p, x, token, out, i, 1);
+    if constexpr (Core::kStreams > 2) {
+        for (; i + 2 <= end; i += 2) {
+            run_panels<Format, Core, 2, Prefetch>(p, x, token, out, i, 1);
+        }
     }
     for (; i < end; ++i) run_panels<Format, Core, 1, Prefetch>(p, x, token, out, i, 0);
 }

@@ -27,10 +27,9 @@ void gemm(const tb_product* p) {
     product_rows<Tile, 1, 4>(p);
 }
 
-constexpr tb_kernel kKernel =
-    with_prefetch(block_descriptor<Q40>("q4_0_avx2", "avx2", TB_ISA_AVX2,
-                                        "ggml's Q4_0 x int8 per 32 columns, vpmaddubsw", 4, gemv,
-                                        gemm));
+constexpr tb_kernel kKernel = with_prefetch(
+    block_descriptor<Q40>("q4_0_avx2", "avx2", TB_ISA_AVX2,
+                          "ggml's Q4_0 x int8 per 32 columns, vpmaddubsw", 4, gemv, gemm));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

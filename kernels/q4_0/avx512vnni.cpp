@@ -1,5 +1,5 @@
-#include "kernels/blocks/avx512.h"
 #include "kernels/blocks/avx512vnni.h"
+#include "kernels/blocks/avx512.h"
 #include "kernels/q4_0/layout.h"
 
 namespace {
@@ -8,7 +8,8 @@ struct Core {
     using Format = Q40;
     static constexpr int kGroup = 2;
     struct Codes {
-        __m256i dwords[4];  // dword j of the 8 blocks: low nibbles dword j of the columns, high 4 + j
+        __m256i
+            dwords[4];  // dword j of the 8 blocks: low nibbles dword j of the columns, high 4 + j
     };
 
     static inline Codes codes(const uint8_t* chunk) {

@@ -18,10 +18,9 @@ struct Core {
         const __m256i high_shift = _mm256_setr_epi32(4, 2, 2, 0, 4, 2, 2, 0);
         const __m256i low_mask = _mm256_set1_epi8(0x0f), high_mask = _mm256_set1_epi8(0x30);
         const __m256i ab[2] = {_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)};
-        const __m256i low[4] = {_mm256_unpacklo_epi64(ab[0], ab[0]),
-                                _mm256_unpackhi_epi64(ab[0], ab[0]),
-                                _mm256_unpacklo_epi64(ab[1], ab[1]),
-                                _mm256_unpackhi_epi64(ab[1], ab[1])};
+        const __m256i low[4] = {
+            _mm256_unpacklo_epi64(ab[0], ab[0]), _mm256_unpackhi_epi64(ab[0], ab[0]),
+            _mm256_unpacklo_epi64(ab[1], ab[1]), _mm256_unpackhi_epi64(ab[1], ab[1])};
         // Blocks 0 and 1 of a half take their bits as they are, 2 and 3 two places lower.
         const __m256 h0 = _mm256_castsi256_ps(high);
         const __m256 h1 = _mm256_castsi256_ps(_mm256_srli_epi32(high, 2));
@@ -40,8 +39,8 @@ struct Core {
         Codes c;
         const uint8_t* qh = p + Q6K::kHigh;
         four_dwords(load_two(p, p + 64), load_two(p + 32, p + 96), load_two(qh, qh + 32), c.dwords);
-        four_dwords(load_two(p + 16, p + 80), load_two(p + 48, p + 112),
-                    load_two(qh + 16, qh + 48), c.dwords + 4);
+        four_dwords(load_two(p + 16, p + 80), load_two(p + 48, p + 112), load_two(qh + 16, qh + 48),
+                    c.dwords + 4);
         const __m128i s = load16(p + Q6K::kScales);
         c.scales[0] = _mm256_cvtepi8_epi32(
             _mm_shuffle_epi8(s, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 0, 0, 0, 0, 0, 0, 0, 0)));
@@ -89,10 +88,9 @@ void gemm(const tb_product* p) {
     product_rows<Tile, 1, 4>(p);
 }
 
-constexpr tb_kernel kKernel =
-    with_prefetch(block_descriptor<Q6K>("q6_k_avx2", "avx2", TB_ISA_AVX2,
-                                        "ggml's Q6_K x int8 per 32 columns, vpmaddubsw", 4, gemv,
-                                        gemm));
+constexpr tb_kernel kKernel = with_prefetch(
+    block_descriptor<Q6K>("q6_k_avx2", "avx2", TB_ISA_AVX2,
+                          "ggml's Q6_K x int8 per 32 columns, vpmaddubsw", 4, gemv, gemm));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

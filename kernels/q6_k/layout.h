@@ -61,8 +61,8 @@ struct Q6K {
                 block[64 * h + l + 32] =
                     static_cast<uint8_t>((c[l + 32] & 15) | (c[l + 96] & 15) << 4);
                 block[kHigh + 32 * h + l] =
-                    static_cast<uint8_t>(c[l] >> 4 | (c[l + 32] >> 4) << 2 |
-                                         (c[l + 64] >> 4) << 4 | (c[l + 96] >> 4) << 6);
+                    static_cast<uint8_t>(c[l] >> 4 | (c[l + 32] >> 4) << 2 | (c[l + 64] >> 4) << 4 |
+                                         (c[l + 96] >> 4) << 6);
             }
         }
     }

@@ -1,10 +1,11 @@
 /* How ggml chooses the scales of q6_k (quantize_row_q6_K_ref with make_qx_quants), to the bit.
  *
  * A group of 16 weights: with `largest` the weight of the largest magnitude, 19 grids are tried,
- * w = code / (-(32 + i/10) / largest) for i = -9..9. On each the codes are the nearest, and the best
- * scale for them is the one of least squares with weights w^2. The grid i = 0 holds until another
- * has a smaller error; the order is part of the result. The scales of the 16 groups are then rounded
- * to 8 bits so that the largest gets -128, and the codes are taken anew from what is stored.
+ * w = code / (-(32 + i/10) / largest) for i = -9..9. On each the codes are the nearest, and the
+ * best scale for them is the one of least squares with weights w^2. The grid i = 0 holds until
+ * another has a smaller error; the order is part of the result. The scales of the 16 groups are
+ * then rounded to 8 bits so that the largest gets -128, and the codes are taken anew from what is
+ * stored.
  *
  * All sums are float32 in the order of the columns, so that the grids go side by side through the
  * lanes of a vector, never the columns. Static: see dot/epilogue.h. */

@@ -22,13 +22,13 @@ struct WideCore {
     };
 
     static inline Codes codes(const uint8_t* p) {
-        // Which dwords of ql (its halves: 0.., 16..) and of qh (0.., 8..) make dword 0 of the lanes.
+        // Which dwords of ql (its halves: 0.., 16..) and of qh (0.., 8..) make dword 0 of the
+        // lanes.
         const __m512i low_from = _mm512_setr_epi32(0, 8, 0, 8, 16, 24, 16, 24,  //
                                                    4, 12, 4, 12, 20, 28, 20, 28);
         const __m512i high_from = _mm512_setr_epi32(0, 0, 0, 0, 8, 8, 8, 8,  //
                                                     4, 4, 4, 4, 12, 12, 12, 12);
-        const __m512i low_shift =
-            _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 4, 4));
+        const __m512i low_shift = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 4, 4));
         const __m512i high_turn = _mm512_broadcast_i32x4(_mm_setr_epi32(4, 2, 0, 30));
         const __m512i low_mask = _mm512_set1_epi8(0x0f), high_mask = _mm512_set1_epi8(0x30);
         const __m512i ql0 = _mm512_loadu_si512(p), ql1 = _mm512_loadu_si512(p + 64);
@@ -40,13 +40,12 @@ struct WideCore {
             const __m512i low = _mm512_srlv_epi32(
                 _mm512_permutex2var_epi32(ql0, _mm512_add_epi32(low_from, next), ql1), low_shift);
             const __m512i high = _mm512_and_si512(
-                _mm512_rolv_epi32(
-                    _mm512_permutexvar_epi32(_mm512_add_epi32(high_from, next), qh), high_turn),
+                _mm512_rolv_epi32(_mm512_permutexvar_epi32(_mm512_add_epi32(high_from, next), qh),
+                                  high_turn),
                 high_mask);
             c.dwords[j] = _mm512_ternarylogic_epi32(low, low_mask, high, 0xea);  // a & b | c
         }
-        const __m128i order =
-            _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+        const __m128i order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
         c.scales = _mm512_cvtepi8_epi32(_mm_shuffle_epi8(load16(p + Q6K::kScales), order));
         return c;
     }
@@ -59,15 +58,15 @@ struct WideCore {
 
     template <int G>
     static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]) {
-        const __m512i offset =
-            _mm512_sub_epi32(_mm512_setzero_si512(),
-                             _mm512_slli_epi32(_mm512_cvtepi16_epi32(load32(x.sums)), 5));
+        const __m512i offset = _mm512_sub_epi32(
+            _mm512_setzero_si512(), _mm512_slli_epi32(_mm512_cvtepi16_epi32(load32(x.sums)), 5));
         TB_UNROLL
         for (int r = 0; r < G; ++r) {
             __m512i sum = offset;
             Dot::sums(c[r].dwords, x, sum);
             sum = _mm512_mullo_epi32(sum, c[r].scales);
-            out[r] = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+            out[r] =
+                _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
         }
     }
 };

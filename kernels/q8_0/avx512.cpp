@@ -8,9 +8,7 @@ struct Core {
     static constexpr int kGroup = 1;
     using Codes = PairCodes;
     static inline Codes codes(const uint8_t* chunk) { return pair_codes(chunk); }
-    static inline __m256 scales(const uint8_t* chunk) {
-        return scales_34_bytes_apart(chunk);
-    }
+    static inline __m256 scales(const uint8_t* chunk) { return scales_34_bytes_apart(chunk); }
     template <int G>
     static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]) {
         TB_UNROLL
@@ -28,10 +26,9 @@ void gemm(const tb_product* p) {
     product_rows<Tile, 2, 4>(p);
 }
 
-constexpr tb_kernel kKernel =
-    with_prefetch(block_descriptor<Q80>("q8_0_avx512", "avx512", TB_ISA_AVX512,
-                                        "ggml's Q8_0 x int8 per 32 columns, vpmaddubsw", 4, gemv,
-                                        gemm));
+constexpr tb_kernel kKernel = with_prefetch(
+    block_descriptor<Q80>("q8_0_avx512", "avx512", TB_ISA_AVX512,
+                          "ggml's Q8_0 x int8 per 32 columns, vpmaddubsw", 4, gemv, gemm));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

@@ -1,5 +1,5 @@
-#include "kernels/blocks/avx512.h"
 #include "kernels/blocks/avx512vnni.h"
+#include "kernels/blocks/avx512.h"
 #include "kernels/q8_0/layout.h"
 
 namespace {

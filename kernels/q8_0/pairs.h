@@ -32,8 +32,9 @@ inline __m256i pair_sums(const PairCodes& c, const tb_block32_chunk& x) {
     __m256i sum = _mm256_setzero_si256();
     TB_UNROLL
     for (int j = 0; j < 4; ++j) {
-        const __m256i two = _mm256_add_epi32(pair_products(c.dwords[j], load32(x.q[2 * j])),
-                                             pair_products(c.dwords[j + 4], load32(x.q[2 * j + 1])));
+        const __m256i two =
+            _mm256_add_epi32(pair_products(c.dwords[j], load32(x.q[2 * j])),
+                             pair_products(c.dwords[j + 4], load32(x.q[2 * j + 1])));
         sum = _mm256_add_epi32(sum, two);
     }
     return sum;

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/api/kernel.h"
@@ -30,5 +32,30 @@ struct DoubleDot {
     double magnitude;
 };
 DoubleDot dot_double(const float* w, const float* x, int64_t k);
+
+// ---- block formats with int8 activations per 32 columns (TB_ACT_INT8_BLOCK) --------------------
+
+// A row of blocks as stored: w[k] = v[k] * d[k / 32].
+struct BlockRow {
+    std::vector<int32_t> v;  // [K], within +-4096
+    std::vector<float> d;    // [K / 32]
+    // [K / 32]: how far a stored weight may be from the one it was made of, in units of w: what
+    // rounding to codes of the block may cost, and to its scales.
+    std::vector<float> step;
+
+    float weight(int64_t k) const;  // the one float32 nearest to v * d
+};
+
+// Reads K weights of a row in ggml's q8_0, q4_0 or q6_k; K is a multiple of its block. Nothing for
+// another layout.
+std::optional<BlockRow> read_blocks(std::string_view layout, const uint8_t* row, int64_t k);
+
+// Int8 per 32 columns: a = max|x| of the block, q = x * (127 / a) rounded half to even, dx = a /
+// 127; all zero where a < 1e-30. q [K], dx [ceil(K / 32)].
+void quantise_blocks(const float* x, int64_t k, int8_t* q, float* dx);
+
+// The product in the order that the contract fixes: block b of 32 columns adds
+// fma(d[b] * dx[b], sum of v q over the block, .) to lane b % 8; then the tree 8 -> 4 -> 2 -> 1.
+float dot_blocks(const BlockRow& w, const int8_t* q, const float* dx, int64_t k);
 
 }  // namespace tritbench::reference

@@ -1,6 +1,7 @@
 // t3r with AVX-512 VBMI and VNNI.
 #include "kernels/lanes/avx512vnni.h"
 
+#include "kernels/lanes/avx512vbmi.h"
 #include "kernels/t3r/layout.h"
 
 namespace {
@@ -33,7 +34,7 @@ struct Decoder {
 
     template <int Q>
     static __m512i index(const uint8_t* step) {
-        const auto r = [&](int i) { return _mm512_loadu_si512(step + 64 * i); };
+        const auto r = [&](int i) { return ordered::load(step + 64 * i); };
         if constexpr (Q < 5) return r(Q);
         if constexpr (Q == 5) {
             return _mm512_xor_si512(_mm512_srli_epi16(r(0), 5), _mm512_srli_epi16(r(1), 3));
@@ -60,7 +61,63 @@ struct Decoder {
     }
 };
 
-using Core = StreamCore<Decoder, 4>;
+// GEMV: quad Q of S panels is multiplied, quad Q + 1 looked up and quad Q + 2 loaded in one go.
+struct Core {
+    static constexpr int kStreams = 4;
+
+    template <int S, int Q, bool Prefetch>
+    static void turn(const uint8_t* step, int64_t apart, const int8_t* x,
+                     const Decoder::Constants& c, __m512i (&acc)[S][1][3], __m512i (&now)[S],
+                     __m512i (&next)[S]) {
+        const __m512i xs = ordered::broadcast4(x + 4 * Q);
+        TB_UNROLL
+        for (int s = 0; s < S; ++s) {
+            const uint8_t* from = step + s * apart + (Q + 2) / 8 * Format::kStepBytes;
+            if ((Q + 2) % 8 < 5) fetch<Prefetch>(from + 64 * ((Q + 2) % 8));
+            const __m512i after = Decoder::index<(Q + 2) % 8>(from);
+            ordered::dot4(acc[s][0][0], now[s], xs);
+            const __m512i looked = ordered::lookup(next[s], Q == 6 ? c.last : c.low);
+            const __m512i first = ordered::bits_of(now[s], c.mask[0]);
+            ordered::dot4(acc[s][0][1], first, xs);
+            const __m512i second = ordered::bits_of(now[s], c.mask[1]);
+            ordered::dot4(acc[s][0][2], second, xs);
+            now[s] = looked;
+            next[s] = after;
+        }
+    }
+
+    template <int S, bool Prefetch, int... Q>
+    static void turns(const uint8_t* step, int64_t apart, const int8_t* x,
+                      const Decoder::Constants& c, __m512i (&acc)[S][1][3], __m512i (&now)[S],
+                      __m512i (&next)[S], std::integer_sequence<int, Q...>) {
+        (turn<S, Q, Prefetch>(step, apart, x, c, acc, now, next), ...);
+    }
+
+    template <int S, bool Prefetch>
+    static void run(const uint8_t* panel, int64_t apart, const int8_t* x, int64_t steps,
+                    int32_t* sums) {
+        using Quads = std::make_integer_sequence<int, 8>;
+        const Decoder::Constants c;
+        __m512i acc[S][1][3], now[S], next[S];
+        TB_UNROLL
+        for (int s = 0; s < S; ++s) {
+            TB_UNROLL
+            for (int z = 0; z < 3; ++z) acc[s][0][z] = _mm512_setzero_si512();
+            now[s] = ordered::lookup(Decoder::index<0>(panel + s * apart), c.low);
+            next[s] = Decoder::index<1>(panel + s * apart);
+        }
+        for (int64_t i = 1; i < steps; ++i) {
+            turns<S, Prefetch>(panel, apart, x, c, acc, now, next, Quads());
+            panel += Format::kStepBytes;
+            x += Format::kColumns;
+        }
+        TB_UNROLL
+        for (int s = 0; s < S; ++s) {  // the last step has none after it to look up
+            multiply_step<Decoder, 1>(panel + s * apart, c, x, 0, acc[s], Quads());
+            store_rows<Decoder>(acc[s][0], sums + s * Panels<Format>::kRows);
+        }
+    }
+};
 
 void gemv(const tb_product* p) {
     gemv_panels<Format, Core>(p, nullptr);
@@ -74,10 +131,10 @@ void accumulate(const tb_product* p) {
     gemm_lanes<Format, Decoder>(p, p->acc);
 }
 
-constexpr tb_kernel kKernel = with_prefetch(
-    lanes_descriptor<Format>("t3r_avx512vbmi", "avx512vbmi", TB_ISA_AVX512VBMI,
-                             "three trits a lookup of six bits, vpermb and vpdpbusd",
-                             lanes_scratch<Format, Decoder>, gemv, gemm, accumulate));
+constexpr tb_kernel kKernel =
+    with_prefetch(lanes_descriptor<Format>("t3r_avx512vbmi", "avx512vbmi", TB_ISA_AVX512VBMI,
+                                           "three trits a lookup of six bits, vpermb and vpdpbusd",
+                                           lanes_scratch<Format, Decoder>, gemv, gemm, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

@@ -1,6 +1,7 @@
 // t5r with AVX-512 VBMI and VNNI.
 #include "kernels/lanes/avx512vnni.h"
 
+#include "kernels/lanes/avx512vbmi.h"
 #include "kernels/t5r/layout.h"
 
 namespace {
@@ -61,7 +62,77 @@ struct Decoder {
     }
 };
 
-using Core = StreamCore<Decoder, 3>;
+// GEMV, one panel at a time: step N is multiplied, N + 2 mended and N + 3 loaded and looked up.
+struct Core {
+    static constexpr int kStreams = 1;
+
+    // Steps in flight; step N is in place N % 4.
+    struct Flight {
+        __m512i v[4], fields[4], x;
+        __mmask64 escapes[4];
+    };
+
+    template <bool Prefetch, int N>
+    static void turn(const uint8_t* step, const int8_t* x, const Decoder::Constants& c,
+                     __m512i (&acc)[1][5], Flight& in) {
+        constexpr int now = N % 4, next = (N + 2) % 4, after = (N + 3) % 4;
+        const __m512i xs = in.x;
+        const uint8_t* from = step + 64 * (N + 3);
+        const __m512i second = ordered::bits_of(in.fields[now], c.mask[1]);
+        fetch<Prefetch>(from);
+        in.v[after] = ordered::load(from);
+        ordered::lookup(in.fields[next], in.escapes[next], in.v[next], c.escape);
+        const __m512i first = ordered::bits_of(in.fields[now], c.mask[0]);
+        in.escapes[after] = ordered::at_least(in.v[after], c.escape_from);
+        ordered::dot4(acc[0][0], in.v[now], xs);
+        ordered::dot4(acc[0][1], in.fields[now], xs);
+        const __m512i third = ordered::bits_of(in.fields[now], c.mask[2]);
+        ordered::dot4(acc[0][2], first, xs);
+        ordered::dot4(acc[0][3], second, xs);
+        in.fields[after] = ordered::lookup(in.v[after], c.regular);
+        ordered::dot4(acc[0][4], third, xs);
+        ordered::lookup_in_place(in.v[next], in.escapes[next], c.mended);
+        in.x = ordered::broadcast4(x + 4 * N + 4);
+    }
+
+    template <int S, bool Prefetch>
+    static void run(const uint8_t* panel, int64_t, const int8_t* x, int64_t steps, int32_t* sums) {
+        static_assert(S == 1);
+        const Decoder::Constants c;
+        __m512i acc[1][5];
+        TB_UNROLL
+        for (int z = 0; z < 5; ++z) acc[0][z] = _mm512_setzero_si512();
+        if (steps >= 7) {
+            Flight in;
+            TB_UNROLL
+            for (int n = 0; n < 3; ++n) {
+                in.v[n] = ordered::load(panel + 64 * n);
+                in.escapes[n] = ordered::at_least(in.v[n], c.escape_from);
+                in.fields[n] = ordered::lookup(in.v[n], c.regular);
+            }
+            TB_UNROLL
+            for (int n = 0; n < 2; ++n) {
+                ordered::lookup(in.fields[n], in.escapes[n], in.v[n], c.escape);
+                ordered::lookup_in_place(in.v[n], in.escapes[n], c.mended);
+            }
+            in.x = ordered::broadcast4(x);
+            for (; steps >= 7; steps -= 4) {
+                turn<Prefetch, 0>(panel, x, c, acc, in);
+                turn<Prefetch, 1>(panel, x, c, acc, in);
+                turn<Prefetch, 2>(panel, x, c, acc, in);
+                turn<Prefetch, 3>(panel, x, c, acc, in);
+                panel += 4 * Format::kStepBytes;
+                x += 4 * Format::kColumns;
+            }
+        }
+        for (; steps > 0; --steps) {
+            multiply_quad<Decoder, 0, 1>(panel, c, x, 0, acc);
+            panel += Format::kStepBytes;
+            x += Format::kColumns;
+        }
+        store_rows<Decoder>(acc[0], sums);
+    }
+};
 
 void gemv(const tb_product* p) {
     gemv_panels<Format, Core>(p, nullptr);
