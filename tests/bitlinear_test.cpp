@@ -93,7 +93,7 @@ TEST_P(EveryKernel, EqualsTheOracleThroughEverySplit) {
     const tb_kernel& kernel = *GetParam();
     int checked = 0;
     for (const auto& [n, k, m] :
-         {std::tuple{64, 128, 1}, {37, 160, 5}, {24, 64, 33}, {5, 1152, 2}}) {
+         {std::tuple{64, 128, 1}, {37, 160, 5}, {24, 64, 33}, {5, 1152, 2}, {24, 512, 33}}) {
         const Problem p(n, k, m);
         if (!accepts(p)) continue;
         ThreadPool one(1);
@@ -195,8 +195,8 @@ TEST_P(EveryKernel, GivesIntegerSums) {
 
 TEST_P(EveryKernel, SeveralProductsOfOneBatchEqualOneByOne) {
     const tb_kernel& kernel = *GetParam();
-    const Problem a(64, 128, 3, 1);
-    const Problem b(16, 128, 3, 2);
+    const Problem a(64, 256, 3, 1);
+    const Problem b(16, 256, 3, 2);
     const tb_tile tile = default_tile(kernel);
     ThreadPool pool(2);
     const PackedWeights wa = pack_weights(pool, kernel, tile, a.shape, a.provider());
@@ -215,7 +215,7 @@ TEST_P(EveryKernel, SeveralProductsOfOneBatchEqualOneByOne) {
 
 TEST_P(EveryKernel, ErrorsNameKernelAndShape) {
     const tb_kernel& kernel = *GetParam();
-    const Problem p(64, 128, 1);
+    const Problem p(64, 256, 1);
     const tb_tile tile = default_tile(kernel);
     ThreadPool pool(2);
     const PackedWeights weights = pack_weights(pool, kernel, tile, p.shape, p.provider());
@@ -225,12 +225,12 @@ TEST_P(EveryKernel, ErrorsNameKernelAndShape) {
     } catch (const Error& e) {
         const std::string text = e.what();
         EXPECT_NE(text.find(kernel.id), std::string::npos) << text;
-        EXPECT_NE(text.find("N=64, K=128"), std::string::npos) << text;
+        EXPECT_NE(text.find("N=64, K=256"), std::string::npos) << text;
     }
     if (kernel.weight_kind == TB_WEIGHT_TERNARY) {
         const RowProvider wrong = [](int64_t begin, int64_t end, int8_t* t, float*, float* s) {
             s[0] = 1.0F;
-            std::fill(t, t + (end - begin) * 128, int8_t{2});
+            std::fill(t, t + (end - begin) * 256, int8_t{2});
         };
         EXPECT_THROW(pack_weights(pool, kernel, tile, p.shape, wrong), Error);
     }
@@ -238,7 +238,7 @@ TEST_P(EveryKernel, ErrorsNameKernelAndShape) {
         throw Error("the provider's own message");
     };
     EXPECT_THROW(pack_weights(pool, kernel, tile, p.shape, broken), Error);
-    EXPECT_THROW(pack_weights(pool, kernel, tile, {0, 128}, p.provider()), Error);
+    EXPECT_THROW(pack_weights(pool, kernel, tile, {0, 256}, p.provider()), Error);
 }
 
 std::string kernel_name(const testing::TestParamInfo<const tb_kernel*>& info) {

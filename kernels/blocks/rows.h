@@ -50,26 +50,25 @@ void product_streams(const tb_product* p) {
 
 constexpr int64_t kPanelBytes = 256 * 1024;  // weights that stay in L2 while all tokens pass by
 
-// The rows [begin, end) against T tokens, R rows at a time and the rest singly.
-template <class Tile, int R, int T>
+template <class Tile, int T>
 inline void rows_of_tokens(const tb_product* p, int64_t m, int64_t begin, int64_t end) {
-    int64_t n = begin;
-    for (; n + R <= end; n += R) tile_and_store<Tile, R, T>(p, m, n);
-    for (; n < end; ++n) {
-        for (int t = 0; t < T; ++t) tile_and_store<Tile, 1, 1>(p, m + t, n);
-    }
+    for (int64_t n = begin; n < end; ++n) tile_and_store<Tile, 1, T>(p, m, n);
 }
 
-// Panel by panel of rows: T tokens at a time, then those left over, against the panel.
-template <class Tile, int R, int T>
+// Panel by panel of rows: T tokens at a time, then half as many, then those left over, against the
+// panel. A row at a time, so that its codes stay in registers for all tokens of the tile.
+template <class Tile, int T>
 void product_rows(const tb_product* p) {
-    const int64_t fitting = kPanelBytes / row_bytes<typename Tile::Format>(&p->shape) / R * R;
-    const int64_t panel = fitting > R ? fitting : R;
+    const int64_t fitting = kPanelBytes / row_bytes<typename Tile::Format>(&p->shape);
+    const int64_t panel = fitting > 1 ? fitting : 1;
     for (int64_t begin = p->n_begin; begin < p->n_end; begin += panel) {
         const int64_t end = p->n_end - begin < panel ? p->n_end : begin + panel;
         int64_t m = 0;
-        for (; m + T <= p->m; m += T) rows_of_tokens<Tile, R, T>(p, m, begin, end);
-        for (; m < p->m; ++m) rows_of_tokens<Tile, R, 1>(p, m, begin, end);
+        for (; m + T <= p->m; m += T) rows_of_tokens<Tile, T>(p, m, begin, end);
+        if constexpr (T > 2) {
+            for (; m + T / 2 <= p->m; m += T / 2) rows_of_tokens<Tile, T / 2>(p, m, begin, end);
+        }
+        for (; m < p->m; ++m) rows_of_tokens<Tile, 1>(p, m, begin, end);
     }
 }
 

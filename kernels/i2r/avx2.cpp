@@ -33,6 +33,7 @@ static_assert(kFieldSteps % kNibbleSteps == 0);
 
 struct Core {
     static constexpr int kStreams = 1;
+    static constexpr int64_t kFewTokens = 7;
 
     // int32 sums of one half of a panel: of the nibbles and of their lower fields.
     struct Wide {
@@ -121,20 +122,16 @@ struct Unpack {
     }
 };
 
-void product(const tb_product* p, int32_t* acc) {
-    if (p->m == 1) return gemv_panels<Format, Core>(p, acc);
-    gemm_bytes<Format, LanesAvx2Tile, Unpack>(p, acc);
-}
 void multiply(const tb_product* p) {
-    product(p, nullptr);
+    lanes_product<Format, Core, LanesAvx2Tile, Unpack>(p, nullptr);
 }
 void accumulate(const tb_product* p) {
-    product(p, p->acc);
+    lanes_product<Format, Core, LanesAvx2Tile, Unpack>(p, p->acc);
 }
 
 constexpr tb_kernel kKernel = with_prefetch(
     lanes_descriptor<Format>("i2r_avx2", "avx2", TB_ISA_AVX2, "2-bit codes as nibbles, vpmaddubsw",
-                             bytes_scratch<Format>, multiply, multiply, accumulate));
+                             lanes_scratch<Format, Core>, multiply, multiply, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

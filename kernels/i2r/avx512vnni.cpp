@@ -7,7 +7,8 @@ namespace {
 
 struct Decoder {
     static constexpr int kFields = Format::kFields, kStepBytes = Format::kStepBytes;
-    static constexpr int kOperands = 4, kQuads = 1, kTokens = 6, kDirectTokens = 24;
+    static constexpr int kOperands = 4, kQuads = 1, kTokens = 6, kDirectTokens = 64;
+    static constexpr bool kFetches = false;
 
     struct Constants {
         __m512i mask[3] = {_mm512_set1_epi8(0x03), _mm512_set1_epi8(0x0c), _mm512_set1_epi8(0x30)};
@@ -32,21 +33,21 @@ struct Decoder {
 using Core = StreamCore<Decoder, 4>;
 
 void gemv(const tb_product* p) {
-    gemv_panels<Format, Core>(p, nullptr);
+    gemv_lanes<Format, Decoder, Core>(p, nullptr);
 }
 void gemm(const tb_product* p) {
     if (p->m == 1) return gemv(p);
     gemm_lanes<Format, Decoder>(p, nullptr);
 }
 void accumulate(const tb_product* p) {
-    if (p->m == 1) return gemv_panels<Format, Core>(p, p->acc);
+    if (p->m == 1) return gemv_lanes<Format, Decoder, Core>(p, p->acc);
     gemm_lanes<Format, Decoder>(p, p->acc);
 }
 
-constexpr tb_kernel kKernel = with_prefetch(lanes_descriptor<Format>(
-    "i2r_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
-    "rows as fields, one of them unmasked; vpdpbusd under broadcasts",
-    lanes_scratch<Format, Decoder>, gemv, gemm, accumulate));
+constexpr tb_kernel kKernel = with_prefetch(
+    lanes_descriptor<Format>("i2r_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
+                             "rows as fields, one of them unmasked; vpdpbusd under broadcasts",
+                             lanes_scratch<Format, Decoder>, gemv, gemm, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

@@ -21,6 +21,7 @@ namespace {
 
 struct Core {
     static constexpr int kStreams = 1;  // a panel is contiguous; two would not fit the registers
+    static constexpr int64_t kFewTokens = 16;
 
     template <bool Prefetch>
     static void panel(const uint8_t* p, const int8_t* x, int64_t steps, int32_t* sums) {
@@ -78,20 +79,16 @@ struct Unpack {
     }
 };
 
-void product(const tb_product* p, int32_t* acc) {
-    if (p->m == 1) return gemv_panels<Format, Core>(p, acc);
-    gemm_bytes<Format, LanesAvxVnniTile, Unpack>(p, acc);
-}
 void multiply(const tb_product* p) {
-    product(p, nullptr);
+    lanes_product<Format, Core, LanesAvxVnniTile, Unpack>(p, nullptr);
 }
 void accumulate(const tb_product* p) {
-    product(p, p->acc);
+    lanes_product<Format, Core, LanesAvxVnniTile, Unpack>(p, p->acc);
 }
 
 constexpr tb_kernel kKernel = with_prefetch(lanes_descriptor<Format>(
     "i2r_avxvnni", "avxvnni", TB_ISA_AVXVNNI, "2-bit codes used in place, 256-bit vpdpbusd",
-    bytes_scratch<Format>, multiply, multiply, accumulate));
+    lanes_scratch<Format, Core>, multiply, multiply, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

@@ -29,7 +29,8 @@ struct Core {
     static constexpr int kRows = 4;
     static constexpr bool kAsStored = true;
 
-    static void arrange(int8_t*, int64_t) {}
+    using View = const int8_t*;
+    static View view(const int8_t* x, int64_t, int64_t q) { return x - 32 * q; }
 
     // R rows of `count` <= kSafeBlocks blocks, added to sum.
     template <int R, bool Prefetch>
@@ -61,7 +62,7 @@ struct Core {
     }
 
     template <int R, bool Prefetch>
-    __attribute__((always_inline)) static void run(const uint8_t* p, int64_t ldp, const int8_t* x,
+    __attribute__((always_inline)) static void run(const uint8_t* p, int64_t ldp, View x,
                                                    int64_t blocks, int32_t* out) {
         __m256i sum[R];
         TB_UNROLL

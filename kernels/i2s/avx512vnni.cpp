@@ -27,38 +27,45 @@ struct Core {
     static constexpr int kRows = 4;
     static constexpr bool kAsStored = false;
 
-    // Two blocks at a time: the 32 activations of field f in both become one register.
-    static void arrange(int8_t* x, int64_t blocks) {
-        for (int64_t b = 0; b < blocks; b += 2) {
-            __m256i part[8];
-            TB_UNROLL
-            for (int i = 0; i < 8; ++i) {
-                part[i] =
-                    _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + b * kBlock + 32 * i));
-            }
-            TB_UNROLL
-            for (int f = 0; f < 4; ++f) {
-                _mm512_storeu_si512(
-                    x + b * kBlock + 64 * f,
-                    _mm512_inserti64x4(_mm512_castsi256_si512(part[f]), part[f + 4], 1));
+    // Four planes, one a field: the 32 activations of field f in block after block, so that those
+    // of any two blocks are one register. A row q fields deep finds its field f in plane f - q, or
+    // one block before in plane f - q + 4.
+    struct View {
+        const int8_t* field[4];
+    };
+
+    static void arrange(const int8_t* x, int8_t* copy, int64_t k) {
+        const int64_t plane = copy_bytes(k) / 4;
+        for (int64_t b = 0; b < plane / 32 - 1; ++b) {
+            for (int64_t f = 0; f < 4; ++f) {
+                memcpy(copy + f * plane + 32 * (b + 1), x + kBlock * b + 32 * f, 32);
             }
         }
     }
+    static View view(const int8_t* copy, int64_t k, int64_t q) {
+        const int64_t plane = copy_bytes(k) / 4;
+        View v;
+        TB_UNROLL
+        for (int64_t f = 0; f < 4; ++f) {
+            v.field[f] = f < q ? copy + (f - q + 4) * plane + 32 : copy + (f - q) * plane + 64;
+        }
+        return v;
+    }
 
     template <int R>
-    static void step(__m512i (&acc)[R][4], const __m512i (&v)[R], const int8_t* x) {
+    static void step(__m512i (&acc)[R][4], const __m512i (&v)[R], const View& x, int64_t at) {
         const __m512i mask[4] = {_mm512_set1_epi8(static_cast<char>(0xc0)), _mm512_set1_epi8(0x30),
                                  _mm512_set1_epi8(0x0c), _mm512_set1_epi8(0x03)};
         TB_UNROLL
         for (int f = 0; f < 4; ++f) {
-            const __m512i xs = _mm512_loadu_si512(x + 64 * f);
+            const __m512i xs = _mm512_loadu_si512(x.field[f] + at);
             TB_UNROLL
             for (int r = 0; r < R; ++r) dot4(acc[r][f], _mm512_and_si512(v[r], mask[f]), xs);
         }
     }
 
     template <int R, bool Prefetch>
-    __attribute__((always_inline)) static void run(const uint8_t* p, int64_t ldp, const int8_t* x,
+    __attribute__((always_inline)) static void run(const uint8_t* p, int64_t ldp, const View& x,
                                                    int64_t blocks, int32_t* out) {
         __m512i acc[R][4], v[R];
         TB_UNROLL
@@ -66,21 +73,23 @@ struct Core {
             TB_UNROLL
             for (int f = 0; f < 4; ++f) acc[r][f] = _mm512_setzero_si512();
         }
-        for (; blocks >= 2; blocks -= 2, p += 64, x += 256) {
+        const int64_t bytes = blocks * kBlockBytes;
+        int64_t at = 0;
+        for (; at + 64 <= bytes; at += 64) {
             TB_UNROLL
             for (int r = 0; r < R; ++r) {
-                if (Prefetch) fetch_ahead(p + r * ldp);
-                v[r] = _mm512_loadu_si512(p + r * ldp);
+                if (Prefetch) fetch_ahead(p + r * ldp + at);
+                v[r] = _mm512_loadu_si512(p + r * ldp + at);
             }
-            step<R>(acc, v, x);
+            step<R>(acc, v, x, at);
         }
-        if (blocks != 0) {  // an odd last block: half a register
+        if (at < bytes) {  // an odd last block: half a register
             TB_UNROLL
             for (int r = 0; r < R; ++r) {
                 v[r] = _mm512_zextsi256_si512(
-                    _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + r * ldp)));
+                    _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + r * ldp + at)));
             }
-            step<R>(acc, v, x);
+            step<R>(acc, v, x, at);
         }
         __m512i sum[R];
         TB_UNROLL

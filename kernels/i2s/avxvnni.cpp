@@ -23,10 +23,11 @@ struct Core {
     static constexpr int kRows = 2;
     static constexpr bool kAsStored = true;
 
-    static void arrange(int8_t*, int64_t) {}
+    using View = const int8_t*;
+    static View view(const int8_t* x, int64_t, int64_t q) { return x - 32 * q; }
 
     template <int R, bool Prefetch>
-    __attribute__((always_inline)) static void run(const uint8_t* p, int64_t ldp, const int8_t* x,
+    __attribute__((always_inline)) static void run(const uint8_t* p, int64_t ldp, View x,
                                                    int64_t blocks, int32_t* out) {
         const __m256i mask[4] = {_mm256_set1_epi8(static_cast<char>(0xc0)), _mm256_set1_epi8(0x30),
                                  _mm256_set1_epi8(0x0c), _mm256_set1_epi8(0x03)};

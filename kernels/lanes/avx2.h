@@ -62,12 +62,6 @@ constexpr int64_t kBlockColumns = 512;
 constexpr int64_t kBlockTokens = 256;
 constexpr int64_t kFieldBytes = kBlockColumns * 16;
 
-template <class Format>
-size_t bytes_scratch(const tb_shape*, const tb_tile*, int64_t m) {
-    const int64_t sums = at_most(m, kBlockTokens) * Panels<Format>::kRows * 4;
-    return m > 1 ? static_cast<size_t>(Format::kFields * kFieldBytes + sums) : 0;
-}
-
 // Sixteen rows x T tokens in int16, widened into sums [T][ld] every 64 steps: 2 T sums, two
 // registers of codes, one of activations and one of products are 12 of 16 registers for T = 4.
 // Per step 6 loads, 8 vpmaddubsw, 8 vpaddw: bound by those two, 4 a cycle on Zen 4, 3 on Intel.
@@ -150,6 +144,45 @@ void gemm_bytes(const tb_product* p, int32_t* acc) {
                          token_of(x, first + t, scale), p->n_begin, p->n_end);
             }
         }
+    }
+}
+
+// Few tokens gain nothing from unpacking: they pass one by one over each panel, which is in L2
+// after the first.
+template <class Format, class Core>
+void gemm_each(const tb_product* p, int32_t* acc) {
+    using P = Panels<Format>;
+    const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
+    const Sink out{p->y, acc, p->ldy};
+    const float scale = P::scale(p->shape, p->packed);
+    for (int64_t n = p->n_begin / P::kRows * P::kRows; n < p->n_end; n += P::kRows) {
+        const auto* panel =
+            static_cast<const uint8_t*>(p->packed) + n / P::kRows * P::bytes(p->shape);
+        for (int64_t m = 0; m < x.m; ++m) {
+            alignas(64) int32_t sums[P::kRows];
+            Core::template run<1, false>(panel, 0, x.q + m * x.kp, P::steps(p->shape), sums);
+            put_rows(out, m, n, P::kRows, sums, token_of(x, m, scale), p->n_begin, p->n_end);
+        }
+    }
+}
+
+// ---- a kernel -----------------------------------------------------------------------------------
+// How the batches of one kernel are multiplied. Core::kFewTokens: up to as many, gemm_each.
+
+template <class Format, class Core>
+size_t lanes_scratch(const tb_shape*, const tb_tile*, int64_t m) {
+    const int64_t sums = at_most(m, kBlockTokens) * Panels<Format>::kRows * 4;
+    return m > Core::kFewTokens ? static_cast<size_t>(Format::kFields * kFieldBytes + sums) : 0;
+}
+
+template <class Format, class Core, class Tile, class Unpack>
+void lanes_product(const tb_product* p, int32_t* acc) {
+    if (p->m == 1) {
+        gemv_panels<Format, Core>(p, acc);
+    } else if (p->m <= Core::kFewTokens) {
+        gemm_each<Format, Core>(p, acc);
+    } else {
+        gemm_bytes<Format, Tile, Unpack>(p, acc);
     }
 }
 

@@ -85,7 +85,7 @@ void gemv(const tb_product* p) {
 }
 void gemm(const tb_product* p) {
     if (p->m == 1) return gemv(p);
-    product_rows<Tile, 1, 4>(p);
+    product_rows<Tile, 8>(p);
 }
 
 constexpr tb_kernel kKernel = with_prefetch(

@@ -22,6 +22,7 @@ namespace {
 constexpr int kGrids = 19;
 constexpr int kGridLanes = 20;             // a multiple of 4
 constexpr float kLeastMagnitude = 1e-15F;  // below it a group counts as zero
+constexpr float kMostScale = 1e9F;         // 128 times a half is less
 
 // The nearest integer, halves to even, for |x| < 2^22.
 inline float nearest(float x) {
@@ -86,20 +87,21 @@ inline void q6k_codes_of_group(const float* x, Q6KGroup group, float stored, uin
 }
 
 // The codes 0..63 of 256 weights and the scales of their groups; returns d before it is rounded to
-// half precision.
+// half precision: infinity where weights are far too large for one.
 inline float q6k_codes(const float* x, uint8_t* codes, int8_t* scales) {
     Q6KGroup groups[16];
     float most = 0, largest = 0;
     for (int g = 0; g < 16; ++g) {
         groups[g] = q6k_group(x + 16 * g);
         const float a = magnitude(groups[g].scale);
+        if (!(a < kMostScale)) most = kMostScale;  // not a number where its sums overflowed
         largest = a > most ? groups[g].scale : largest;
         most = a > most ? a : most;
     }
-    if (most < kLeastMagnitude) {
+    if (most < kLeastMagnitude || most >= kMostScale) {
         memset(codes, 0, 256);
         memset(scales, 0, 16);
-        return 0;
+        return most < kLeastMagnitude ? 0 : __builtin_inff();
     }
     const float inverse = -128.0F / largest;
     const float d = 1 / inverse;

@@ -23,7 +23,7 @@ void gemv(const tb_product* p) {
 }
 void gemm(const tb_product* p) {
     if (p->m == 1) return gemv(p);
-    product_rows<Tile, 2, 4>(p);
+    product_rows<Tile, 8>(p);
 }
 
 constexpr tb_kernel kKernel = with_prefetch(

@@ -5,7 +5,7 @@
 namespace {
 
 void product(const tb_product* p) {
-    product_rows<ScalarTile<Q80>, 1, 1>(p);
+    product_rows<ScalarTile<Q80>, 1>(p);
 }
 
 constexpr tb_kernel kKernel =

@@ -59,9 +59,9 @@ float read_half(const uint8_t* bytes) {
     return bits >= 32768 ? -value : value;
 }
 
-// How far a scale may be from what was rounded to it.
+// How far a scale may be from what was rounded to it, and a little.
 float half_step(float d) {
-    return std::fabs(d) * 0x1p-11F + 0x1p-25F;
+    return std::fabs(d) * 0x1.01p-11F + 0x1.01p-25F;
 }
 
 void read_q8_0(const uint8_t* row, int64_t k, BlockRow& out) {
@@ -73,7 +73,7 @@ void read_q8_0(const uint8_t* row, int64_t k, BlockRow& out) {
             out.v.push_back(byte < 128 ? byte : byte - 256);
         }
         out.d.push_back(d);
-        out.step.push_back(std::fabs(d) / 2 + 127 * half_step(d));
+        out.step.push_back(std::fabs(d) / 2 + 128 * half_step(d));
     }
 }
 
@@ -84,7 +84,7 @@ void read_q4_0(const uint8_t* row, int64_t k, BlockRow& out) {
         for (int i = 0; i < 16; ++i) out.v.push_back(block[2 + i] % 16 - 8);
         for (int i = 0; i < 16; ++i) out.v.push_back(block[2 + i] / 16 - 8);
         out.d.push_back(d);
-        out.step.push_back(std::fabs(d) + 8 * half_step(d));  // a whole step at the clipped end
+        out.step.push_back(std::fabs(d) + 9 * half_step(d));  // a whole step at the clipped end
     }
 }
 

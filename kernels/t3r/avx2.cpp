@@ -1,4 +1,28 @@
 // t3r with AVX2.
+//
+// GEMV, per 96 weights (32 bytes of codes u = c0 + 3 c1 + 9 c2, after unpacking 5 bits):
+//
+//   u                           an operand as it is, at most 26
+//   pair  = u mod 9             c0 + 3 c1: min(u, u - 9, u - 18), what is negative being large
+//   first = lookup of pair      c0
+//
+//   sums:  c1 = (pair's - first's) / 3,  c2 = (u's - pair's) / 9
+//
+// 5 operations make three operands of u, 3 vpmaddubsw and 3 vpaddw use them, and u costs 1 and in
+// five of the eight codes of a step, 4 in two and 7 in one: 14.6 operations with the widening, 4.9
+// per 32 weights. (Two lookups of four bits, one for each value of u's fifth bit, would take as
+// many.)
+//
+// It is bound by them and not by memory: on Zen 4 four ports, 3.7 cycles per 96 weights (measured
+// 4.3), 52% of its read bandwidth; on Intel, counted and not measured, three ports, 4.9 cycles,
+// about three quarters: there as many weights a second as i2r, which memory binds, here fewer.
+//
+// Half a panel is walked 8 steps at a time, then the other half, which is in L1 by then: 3 sums, 3
+// wide sums and the constants fit the 16 registers, those of both halves would not.
+//
+// Overflow (lanes/avx2.h): codes are widened every 4, pairs every 16 and c0 every 64.
+//
+// GEMM: byte codes, lanes/avx2.h.
 #include "kernels/lanes/avx2.h"
 
 #include "kernels/t3r/layout.h"
@@ -48,6 +72,7 @@ inline __m256i second_of(__m256i pair) {
 
 struct Core {
     static constexpr int kStreams = 1;
+    static constexpr int64_t kFewTokens = 2;
 
     struct Sums {
         __m256i code, pair, first;
@@ -65,7 +90,8 @@ struct Core {
 
     // At most kFirstSteps steps of half a panel.
     template <bool Prefetch>
-    static void half(const uint8_t* p, const int8_t* x, int64_t steps, Sums& wide) {
+    __attribute__((noinline)) static void half(const uint8_t* p, const int8_t* x, int64_t steps,
+                                               Sums& wide) {
         Sums s, w = wide;
         s.first = _mm256_setzero_si256();
         for (int64_t k = 0; k < steps;) {
@@ -159,20 +185,16 @@ struct Unpack {
     }
 };
 
-void product(const tb_product* p, int32_t* acc) {
-    if (p->m == 1) return gemv_panels<Format, Core>(p, acc);
-    gemm_bytes<Format, LanesAvx2Tile, Unpack>(p, acc);
-}
 void multiply(const tb_product* p) {
-    product(p, nullptr);
+    lanes_product<Format, Core, LanesAvx2Tile, Unpack>(p, nullptr);
 }
 void accumulate(const tb_product* p) {
-    product(p, p->acc);
+    lanes_product<Format, Core, LanesAvx2Tile, Unpack>(p, p->acc);
 }
 
 constexpr tb_kernel kKernel = with_prefetch(lanes_descriptor<Format>(
-    "t3r_avx2", "avx2", TB_ISA_AVX2, "three trits by remainders, vpmaddubsw", bytes_scratch<Format>,
-    multiply, multiply, accumulate));
+    "t3r_avx2", "avx2", TB_ISA_AVX2, "three trits by remainders, vpmaddubsw",
+    lanes_scratch<Format, Core>, multiply, multiply, accumulate));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

@@ -25,7 +25,8 @@ alignas(64) constexpr Table kLow = table_without(5), kLast = table_without(4);
 
 struct Decoder {
     static constexpr int kFields = Format::kFields, kStepBytes = Format::kStepBytes;
-    static constexpr int kOperands = 3, kQuads = 8, kTokens = 6, kDirectTokens = 12;
+    static constexpr int kOperands = 3, kQuads = 8, kTokens = 8, kDirectTokens = 24;
+    static constexpr bool kFetches = false;
 
     struct Constants {
         __m512i low = _mm512_load_si512(&kLow), last = _mm512_load_si512(&kLast);
@@ -65,69 +66,79 @@ struct Decoder {
 struct Core {
     static constexpr int kStreams = 4;
 
+    template <int S>
+    struct Flight {
+        const uint8_t* step[S];
+        __m512i acc[S][1][3], now[S], next[S];
+    };
+
     template <int S, int Q, bool Prefetch>
-    static void turn(const uint8_t* step, int64_t apart, const int8_t* x,
-                     const Decoder::Constants& c, __m512i (&acc)[S][1][3], __m512i (&now)[S],
-                     __m512i (&next)[S]) {
+    static void turn(const int8_t* x, const Decoder::Constants& c, Flight<S>& in) {
+        constexpr int after = (Q + 2) % 8;
         const __m512i xs = ordered::broadcast4(x + 4 * Q);
         TB_UNROLL
         for (int s = 0; s < S; ++s) {
-            const uint8_t* from = step + s * apart + (Q + 2) / 8 * Format::kStepBytes;
-            if ((Q + 2) % 8 < 5) fetch<Prefetch>(from + 64 * ((Q + 2) % 8));
-            const __m512i after = Decoder::index<(Q + 2) % 8>(from);
-            ordered::dot4(acc[s][0][0], now[s], xs);
-            const __m512i looked = ordered::lookup(next[s], Q == 6 ? c.last : c.low);
-            const __m512i first = ordered::bits_of(now[s], c.mask[0]);
-            ordered::dot4(acc[s][0][1], first, xs);
-            const __m512i second = ordered::bits_of(now[s], c.mask[1]);
-            ordered::dot4(acc[s][0][2], second, xs);
-            now[s] = looked;
-            next[s] = after;
+            const uint8_t* from = in.step[s] + (Q + 2) / 8 * Format::kStepBytes;
+            if (after < 5) fetch<Prefetch>(from + 64 * after);
+            const __m512i loaded = Decoder::index<after>(from);
+            ordered::dot4(in.acc[s][0][0], in.now[s], xs);
+            const __m512i looked = ordered::lookup(in.next[s], Q == 6 ? c.last : c.low);
+            const __m512i first = ordered::bits_of(in.now[s], c.mask[0]);
+            ordered::dot4(in.acc[s][0][1], first, xs);
+            const __m512i second = ordered::bits_of(in.now[s], c.mask[1]);
+            ordered::dot4(in.acc[s][0][2], second, xs);
+            in.now[s] = looked;
+            in.next[s] = loaded;
         }
     }
 
     template <int S, bool Prefetch, int... Q>
-    static void turns(const uint8_t* step, int64_t apart, const int8_t* x,
-                      const Decoder::Constants& c, __m512i (&acc)[S][1][3], __m512i (&now)[S],
-                      __m512i (&next)[S], std::integer_sequence<int, Q...>) {
-        (turn<S, Q, Prefetch>(step, apart, x, c, acc, now, next), ...);
+    static void turns(const int8_t* x, const Decoder::Constants& c, Flight<S>& in,
+                      std::integer_sequence<int, Q...>) {
+        (turn<S, Q, Prefetch>(x, c, in), ...);
     }
 
-    template <int S, bool Prefetch>
+    template <int S, bool Prefetch, class Put>
     static void run(const uint8_t* panel, int64_t apart, const int8_t* x, int64_t steps,
-                    int32_t* sums) {
-        using Quads = std::make_integer_sequence<int, 8>;
+                    int64_t count, Put put) {
         const Decoder::Constants c;
-        __m512i acc[S][1][3], now[S], next[S];
+        Flight<S> in;
         TB_UNROLL
         for (int s = 0; s < S; ++s) {
+            in.step[s] = panel + s * apart;
+            in.now[s] = ordered::lookup(Decoder::index<0>(in.step[s]), c.low);
+            in.next[s] = Decoder::index<1>(in.step[s]);
+        }
+        for (int64_t i = 0; i < count; ++i) {
+            set_zero(in.acc);
+            // The last step of a panel looks ahead to the next panel, but the last panel has none.
+            const int64_t ahead = i + 1 < count ? steps : steps - 1;
+            for (int64_t k = 0; k < ahead; ++k) {
+                turns<S, Prefetch>(x + k * Format::kColumns, c, in, Quads<Decoder>());
+                TB_UNROLL
+                for (int s = 0; s < S; ++s) in.step[s] += Format::kStepBytes;
+            }
             TB_UNROLL
-            for (int z = 0; z < 3; ++z) acc[s][0][z] = _mm512_setzero_si512();
-            now[s] = ordered::lookup(Decoder::index<0>(panel + s * apart), c.low);
-            next[s] = Decoder::index<1>(panel + s * apart);
-        }
-        for (int64_t i = 1; i < steps; ++i) {
-            turns<S, Prefetch>(panel, apart, x, c, acc, now, next, Quads());
-            panel += Format::kStepBytes;
-            x += Format::kColumns;
-        }
-        TB_UNROLL
-        for (int s = 0; s < S; ++s) {  // the last step has none after it to look up
-            multiply_step<Decoder, 1>(panel + s * apart, c, x, 0, acc[s], Quads());
-            store_rows<Decoder>(acc[s][0], sums + s * Panels<Format>::kRows);
+            for (int s = 0; s < S; ++s) {
+                if (ahead < steps) {
+                    multiply_step<Decoder, 1>(in.step[s], c, x + ahead * Format::kColumns, 0,
+                                              in.acc[s], Quads<Decoder>());
+                }
+                put(s, i, in.acc[s][0]);
+            }
         }
     }
 };
 
 void gemv(const tb_product* p) {
-    gemv_panels<Format, Core>(p, nullptr);
+    gemv_lanes<Format, Decoder, Core>(p, nullptr);
 }
 void gemm(const tb_product* p) {
     if (p->m == 1) return gemv(p);
     gemm_lanes<Format, Decoder>(p, nullptr);
 }
 void accumulate(const tb_product* p) {
-    if (p->m == 1) return gemv_panels<Format, Core>(p, p->acc);
+    if (p->m == 1) return gemv_lanes<Format, Decoder, Core>(p, p->acc);
     gemm_lanes<Format, Decoder>(p, p->acc);
 }
 

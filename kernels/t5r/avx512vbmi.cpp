@@ -28,6 +28,7 @@ alignas(64) constexpr Tables kTables = tables();
 struct Decoder {
     static constexpr int kFields = Format::kFields, kStepBytes = Format::kStepBytes;
     static constexpr int kOperands = 5, kQuads = 1, kTokens = 5, kDirectTokens = 12;
+    static constexpr bool kFetches = false;
 
     struct Constants {
         __m512i mask[3] = {_mm512_set1_epi8(0x03), _mm512_set1_epi8(0x0c), _mm512_set1_epi8(0x30)};
@@ -95,54 +96,61 @@ struct Core {
         in.x = ordered::broadcast4(x + 4 * N + 4);
     }
 
-    template <int S, bool Prefetch>
-    static void run(const uint8_t* panel, int64_t, const int8_t* x, int64_t steps, int32_t* sums) {
-        static_assert(S == 1);
-        const Decoder::Constants c;
-        __m512i acc[1][5];
+    static void start(const uint8_t* panel, const Decoder::Constants& c, Flight& in) {
         TB_UNROLL
-        for (int z = 0; z < 5; ++z) acc[0][z] = _mm512_setzero_si512();
-        if (steps >= 7) {
-            Flight in;
-            TB_UNROLL
-            for (int n = 0; n < 3; ++n) {
-                in.v[n] = ordered::load(panel + 64 * n);
-                in.escapes[n] = ordered::at_least(in.v[n], c.escape_from);
-                in.fields[n] = ordered::lookup(in.v[n], c.regular);
-            }
-            TB_UNROLL
-            for (int n = 0; n < 2; ++n) {
-                ordered::lookup(in.fields[n], in.escapes[n], in.v[n], c.escape);
-                ordered::lookup_in_place(in.v[n], in.escapes[n], c.mended);
-            }
+        for (int n = 0; n < 3; ++n) {
+            in.v[n] = ordered::load(panel + 64 * n);
+            in.escapes[n] = ordered::at_least(in.v[n], c.escape_from);
+            in.fields[n] = ordered::lookup(in.v[n], c.regular);
+        }
+        TB_UNROLL
+        for (int n = 0; n < 2; ++n) {
+            ordered::lookup(in.fields[n], in.escapes[n], in.v[n], c.escape);
+            ordered::lookup_in_place(in.v[n], in.escapes[n], c.mended);
+        }
+    }
+
+    // Panels follow one another in memory, so that a panel looks ahead to the next one; but the
+    // last has none to look at, and does its last steps (in fours, as the places are) without.
+    template <int S, bool Prefetch, class Put>
+    static void run(const uint8_t* panel, int64_t apart, const int8_t* x, int64_t steps,
+                    int64_t count, Put put) {
+        static_assert(S == 1);
+        if (steps % 4 != 0 || steps < 8) {
+            return StreamCore<Decoder, 1>::run<1, Prefetch>(panel, apart, x, steps, count, put);
+        }
+        const Decoder::Constants c;
+        Flight in;
+        start(panel, c, in);
+        for (int64_t i = 0; i < count; ++i) {
+            __m512i acc[1][1][5];
+            set_zero(acc);
             in.x = ordered::broadcast4(x);
-            for (; steps >= 7; steps -= 4) {
-                turn<Prefetch, 0>(panel, x, c, acc, in);
-                turn<Prefetch, 1>(panel, x, c, acc, in);
-                turn<Prefetch, 2>(panel, x, c, acc, in);
-                turn<Prefetch, 3>(panel, x, c, acc, in);
-                panel += 4 * Format::kStepBytes;
-                x += 4 * Format::kColumns;
+            const int64_t turns = i + 1 < count ? steps : steps - 4;
+            for (int64_t k = 0; k < turns; k += 4) {
+                turn<Prefetch, 0>(panel + 64 * k, x + 4 * k, c, acc[0], in);
+                turn<Prefetch, 1>(panel + 64 * k, x + 4 * k, c, acc[0], in);
+                turn<Prefetch, 2>(panel + 64 * k, x + 4 * k, c, acc[0], in);
+                turn<Prefetch, 3>(panel + 64 * k, x + 4 * k, c, acc[0], in);
             }
+            for (int64_t k = turns; k < steps; ++k) {
+                multiply_quad<Decoder, 0, 1>(panel + 64 * k, c, x + 4 * k, 0, acc[0]);
+            }
+            put(0, i, acc[0][0]);
+            panel += 64 * steps;
         }
-        for (; steps > 0; --steps) {
-            multiply_quad<Decoder, 0, 1>(panel, c, x, 0, acc);
-            panel += Format::kStepBytes;
-            x += Format::kColumns;
-        }
-        store_rows<Decoder>(acc[0], sums);
     }
 };
 
 void gemv(const tb_product* p) {
-    gemv_panels<Format, Core>(p, nullptr);
+    gemv_lanes<Format, Decoder, Core>(p, nullptr);
 }
 void gemm(const tb_product* p) {
     if (p->m == 1) return gemv(p);
     gemm_lanes<Format, Decoder>(p, nullptr);
 }
 void accumulate(const tb_product* p) {
-    if (p->m == 1) return gemv_panels<Format, Core>(p, p->acc);
+    if (p->m == 1) return gemv_lanes<Format, Decoder, Core>(p, p->acc);
     gemm_lanes<Format, Decoder>(p, p->acc);
 }
 

@@ -1,4 +1,4 @@
-"""What kernels were asked to reach, and where they stand: experiments/records-bars.toml.
+"""What kernels were asked to reach, and where they stand: experiments/bars/records.toml.
 
 A bar is met only by a proved row. A combination that was not measured is a line that says so; it
 never counts as met. Every figure is a ratio within one run: shares of ceilings come from the row,

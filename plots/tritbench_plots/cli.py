@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write to")
     bars = commands.add_parser("bars", help="what kernels were asked to reach, and where they are")
     bars.add_argument("files", nargs="+", metavar="FILE", help="CSV files of experiments/records")
-    bars.add_argument("--bars", default="experiments/records-bars.toml", metavar="TOML",
+    bars.add_argument("--bars", default="experiments/bars/records.toml", metavar="TOML",
                       help="what is asked (default: %(default)s)")
     bars.add_argument("--markdown", action="store_true", help="as a Markdown table")
     return parser

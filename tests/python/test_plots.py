@@ -494,7 +494,7 @@ def test_files_of_the_first_schema_version_have_no_peaks(bars, write, tmp_path, 
 
 def test_the_bars_of_the_project_can_be_read(root):
     from tritbench_plots.bars import read_bars
-    assert len(read_bars(root / "experiments" / "records-bars.toml")) >= 10
+    assert len(read_bars(root / "experiments" / "bars" / "records.toml")) >= 10
 
 
 # ---- records and peers ---------------------------------------------------------------------------
