@@ -76,7 +76,9 @@ uint32_t i2r(uint64_t iterations, const uint8_t* bytes, const int8_t* x) {
         }
     }
     uint32_t total = 0, parts[16];
+#pragma GCC unroll 4
     for (int s = 0; s < 4; ++s)
+#pragma GCC unroll 4
         for (int f = 0; f < 4; ++f) {
             _mm512_storeu_si512(parts, sum[s][f]);
             for (const uint32_t part : parts) total += part;

@@ -87,10 +87,11 @@ template <class Core>
 struct LaneTile {
     using Format = typename Core::Format;
 
-    // A chunk of R rows against that of T tokens, kGroup rows at a time.
-    template <int R, int T, bool Prefetch>
+    // A chunk of R rows against that of T tokens, kGroup rows at a time. Tail: scales outside the
+    // lanes of `keep` are none of these rows'.
+    template <int R, int T, bool Prefetch, bool Tail>
     static inline void chunk(const uint8_t* w, int64_t ldw, const tb_block32_chunk* x,
-                             int64_t chunks, __m256 (&acc)[R][T]) {
+                             int64_t chunks, __m256 keep, __m256 (&acc)[R][T]) {
         constexpr int G = Core::kGroup < R ? Core::kGroup : R;
         TB_UNROLL
         for (int g = 0; g < R; g += G) {
@@ -105,6 +106,7 @@ struct LaneTile {
                 }
                 codes[r] = Core::codes(row);
                 d[r] = Core::scales(row);
+                if (Tail) d[r] = _mm256_and_ps(d[r], keep);
             }
             TB_UNROLL
             for (int t = 0; t < T; ++t) {
@@ -120,9 +122,29 @@ struct LaneTile {
         }
     }
 
+    // The blocks of a row that do not fill a chunk, with those behind them, which are of the next
+    // row or, at the end of the tensor, zeros: their activations are zero and their scales dropped.
+    template <int R, int T>
+    static inline void tail(const uint8_t* w, int64_t ldw, const uint8_t* end,
+                            const tb_block32_chunk* x, int64_t chunks, int64_t blocks,
+                            __m256 (&acc)[R][T]) {
+        constexpr int64_t kBytes = kChunkBytes<Format>;
+        const __m256 keep =
+            _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(blocks)),
+                                                   _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
+        if (end - w >= (R - 1) * ldw + kBytes) {
+            return chunk<R, T, false, true>(w, ldw, x, chunks, keep, acc);
+        }
+        uint8_t copy[R * kBytes] = {0};
+        for (int r = 0; r < R; ++r) {
+            memcpy(copy + r * kBytes, w + r * ldw, static_cast<size_t>(blocks * Format::kBytes));
+        }
+        chunk<R, T, false, true>(copy, kBytes, x, chunks, keep, acc);
+    }
+
     template <int R, int T, bool Prefetch>
-    static void run(const uint8_t* w, int64_t ldw, const tb_block32_chunk* x, int64_t chunks,
-                    int64_t k, float (&out)[R][T]) {
+    static void run(const uint8_t* w, int64_t ldw, const uint8_t* end, const tb_block32_chunk* x,
+                    int64_t chunks, int64_t k, float (&out)[R][T]) {
         __m256 acc[R][T];
         TB_UNROLL
         for (int r = 0; r < R; ++r) {
@@ -131,16 +153,14 @@ struct LaneTile {
         }
         int64_t i = 0;
         for (; i < k / TB_BLOCK32_CHUNK; ++i) {
-            chunk<R, T, Prefetch>(w + i * kChunkBytes<Format>, ldw, x + i, chunks, acc);
+            chunk<R, T, Prefetch, false>(w + i * kChunkBytes<Format>, ldw, x + i, chunks,
+                                         _mm256_setzero_ps(), acc);
         }
-        if (i < chunks) {  // the last blocks, from a copy with zeros behind them
-            constexpr int64_t kBytes = kChunkBytes<Format>;
-            uint8_t tails[R * kBytes] = {0};
-            const int64_t left = k % TB_BLOCK32_CHUNK / Format::kColumns * Format::kBytes;
-            for (int r = 0; r < R; ++r) {
-                memcpy(tails + r * kBytes, w + r * ldw + i * kBytes, static_cast<size_t>(left));
+        if constexpr (Format::kColumns < TB_BLOCK32_CHUNK) {
+            if (i < chunks) {
+                tail(w + i * kChunkBytes<Format>, ldw, end, x + i, chunks,
+                     k % TB_BLOCK32_CHUNK / TB_BLOCK32_COLUMNS, acc);
             }
-            chunk<R, T, false>(tails, kBytes, x + i, chunks, acc);
         }
         TB_UNROLL
         for (int r = 0; r < R; ++r) {

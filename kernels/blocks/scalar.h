@@ -37,8 +37,8 @@ struct ScalarTile {
     }
 
     template <int R, int T, bool /* Prefetch */>
-    static void run(const uint8_t* w, int64_t ldw, const tb_block32_chunk* x, int64_t chunks,
-                    int64_t k, float (&out)[R][T]) {
+    static void run(const uint8_t* w, int64_t ldw, const uint8_t* /* end */,
+                    const tb_block32_chunk* x, int64_t chunks, int64_t k, float (&out)[R][T]) {
         for (int r = 0; r < R; ++r) {
             for (int t = 0; t < T; ++t) out[r][t] = dot(w + r * ldw, x + t * chunks, k);
         }

@@ -136,10 +136,11 @@ struct Avx2Tile {
     template <int R, int T, bool Prefetch = false>
     static void run(const uint8_t* c, int64_t ldc, const int8_t* x, int64_t ldx, int64_t k,
                     int32_t (&out)[R][T]) {
-        constexpr int kHalf = T > 2 ? 2 : T;  // as many tokens as there are registers for
-        small<R, kHalf, Prefetch>(c, ldc, x, ldx, k, out[0], T);
-        if constexpr (T > 2) {
+        if constexpr (T > 2) {  // no more tokens at once than there are registers for
+            small<R, 2, Prefetch>(c, ldc, x, ldx, k, out[0], T);
             small<R, T - 2, Prefetch>(c, ldc, x + 2 * ldx, ldx, k, out[0] + 2, T);
+        } else {
+            small<R, T, Prefetch>(c, ldc, x, ldx, k, out[0], T);
         }
     }
 };

@@ -163,6 +163,16 @@ inline void set_zero(__m512i (&acc)[S][1][Z]) {
     }
 }
 
+// Accumulators that are handed on themselves would have to live in memory.
+template <class Decoder, class Put>
+inline void put_copy(const Put& put, int64_t s, int64_t i,
+                     const __m512i (&acc)[Decoder::kOperands]) {
+    __m512i copy[Decoder::kOperands];
+    TB_UNROLL
+    for (int z = 0; z < Decoder::kOperands; ++z) copy[z] = acc[z];
+    put(s, i, copy);
+}
+
 // The Core for a Decoder that needs no looking ahead.
 template <class Decoder, int Streams>
 struct StreamCore {
@@ -188,7 +198,7 @@ struct StreamCore {
                 panel += Decoder::kStepBytes;
             }
             TB_UNROLL
-            for (int s = 0; s < S; ++s) put(s, i, acc[s][0]);
+            for (int s = 0; s < S; ++s) put_copy<Decoder>(put, s, i, acc[s][0]);
         }
     }
 };

@@ -151,43 +151,51 @@ void unpack_panel(const uint8_t* panel, int64_t steps, uint8_t* to) {
 
 // ---- a panel of 16 F rows and any number of tokens ----------------------------------------------
 
-// Where the rows of a panel go, rows outside [begin, end) nowhere.
+// Where the rows of a panel go; those outside [begin, end) go nowhere.
 template <int F>
 struct PanelSink {
     Sink out;
-    int64_t n;  // row of W that the panel begins with
-    bool whole;
-    __mmask16 wanted[F];  // of each 16 rows
+    int64_t n;           // row of W that the panel begins with
+    int64_t begin, end;  // counted from it
 
-    PanelSink(const Sink& sink, int64_t first, int64_t begin, int64_t end)
-        : out(sink), n(first), whole(first >= begin && first + 16 * F <= end) {
-        const auto within = [](int64_t rows) { return rows < 0 ? 0 : rows > 16 ? 16 : rows; };
-        for (int f = 0; f < F; ++f) {
-            const int64_t row = n + 16 * f;
-            const unsigned upper = 0xffffu << within(begin - row);
-            wanted[f] = static_cast<__mmask16>(upper & ~(0xffffu << within(end - row)));
+    PanelSink(const Sink& sink, int64_t first, int64_t n_begin, int64_t n_end)
+        : out(sink), n(first), begin(n_begin - first), end(n_end - first) {}
+
+    void put(int64_t m, const __m512i (&code_sums)[F], const Token& token) const {
+        if (begin <= 0 && end >= 16 * F) {
+            put_fields<true>(m, code_sums, token);
+        } else {
+            put_fields<false>(m, code_sums, token);
         }
     }
 
-    void put(int64_t m, const __m512i (&code_sums)[F], const Token& token) const {
+    // Not all stores under masks, for these are slow on Zen 4, be the mask full or not.
+    template <bool Whole>
+    void put_fields(int64_t m, const __m512i (&code_sums)[F], const Token& token) const {
         const __m512i sum = _mm512_set1_epi32(token.sum);
         const __m512 scale = _mm512_set1_ps(token.scale);
         const int64_t at = m * out.ld + n;
         TB_UNROLL
         for (int f = 0; f < F; ++f) {
             const __m512i rows = _mm512_sub_epi32(code_sums[f], sum);
+            const __mmask16 where = Whole ? 0xffff : wanted(f);
             if (out.acc != nullptr) {
-                _mm512_mask_storeu_epi32(out.acc + at + 16 * f, wanted[f], rows);
+                _mm512_mask_storeu_epi32(out.acc + at + 16 * f, where, rows);
             } else {
                 const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(rows), scale);
-                // A store under a mask, full or not, is slow on Zen 4.
-                if (whole) {
+                if (Whole) {
                     _mm512_storeu_ps(out.y + at + 16 * f, y);
                 } else {
-                    _mm512_mask_storeu_ps(out.y + at + 16 * f, wanted[f], y);
+                    _mm512_mask_storeu_ps(out.y + at + 16 * f, where, y);
                 }
             }
         }
+    }
+
+    __mmask16 wanted(int f) const {
+        const auto within = [](int64_t rows) { return rows < 0 ? 0 : rows > 16 ? 16 : rows; };
+        const unsigned upper = 0xffffu << within(begin - 16 * f);
+        return static_cast<__mmask16>(upper & ~(0xffffu << within(end - 16 * f)));
     }
 };
 

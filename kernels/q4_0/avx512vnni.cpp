@@ -52,7 +52,7 @@ struct Core {
 using Tile = LaneTile<Core>;
 
 void gemv(const tb_product* p) {
-    product_streams<Tile, 4>(p);
+    product_streams<Tile>(p);
 }
 void gemm(const tb_product* p) {
     if (p->m == 1) return gemv(p);

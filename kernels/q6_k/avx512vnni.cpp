@@ -13,7 +13,7 @@ struct Dot {
 using Tile = LaneTile<WideCore<Dot>>;
 
 void gemv(const tb_product* p) {
-    product_streams<Tile, 4>(p);
+    product_streams<Tile>(p);
 }
 void gemm(const tb_product* p) {
     if (p->m == 1) return gemv(p);

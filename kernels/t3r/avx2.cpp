@@ -14,7 +14,7 @@
 // many.)
 //
 // It is bound by them and not by memory: on Zen 4 four ports, 3.7 cycles per 96 weights (measured
-// 4.3), 52% of its read bandwidth; on Intel, counted and not measured, three ports, 4.9 cycles,
+// 4.3), half of its read bandwidth; on Intel, counted and not measured, three ports, 4.9 cycles,
 // about three quarters: there as many weights a second as i2r, which memory binds, here fewer.
 //
 // Half a panel is walked 8 steps at a time, then the other half, which is in L1 by then: 3 sums, 3

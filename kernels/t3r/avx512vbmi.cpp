@@ -76,13 +76,14 @@ struct Core {
     static void turn(const int8_t* x, const Decoder::Constants& c, Flight<S>& in) {
         constexpr int after = (Q + 2) % 8;
         const __m512i xs = ordered::broadcast4(x + 4 * Q);
+        const __m512i table = Q == 6 ? ordered::load(kLast.fields) : c.low;
         TB_UNROLL
         for (int s = 0; s < S; ++s) {
             const uint8_t* from = in.step[s] + (Q + 2) / 8 * Format::kStepBytes;
             if (after < 5) fetch<Prefetch>(from + 64 * after);
             const __m512i loaded = Decoder::index<after>(from);
             ordered::dot4(in.acc[s][0][0], in.now[s], xs);
-            const __m512i looked = ordered::lookup(in.next[s], Q == 6 ? c.last : c.low);
+            const __m512i looked = ordered::lookup(in.next[s], table);
             const __m512i first = ordered::bits_of(in.now[s], c.mask[0]);
             ordered::dot4(in.acc[s][0][1], first, xs);
             const __m512i second = ordered::bits_of(in.now[s], c.mask[1]);
@@ -124,7 +125,7 @@ struct Core {
                     multiply_step<Decoder, 1>(in.step[s], c, x + ahead * Format::kColumns, 0,
                                               in.acc[s], Quads<Decoder>());
                 }
-                put(s, i, in.acc[s][0]);
+                put_copy<Decoder>(put, s, i, in.acc[s][0]);
             }
         }
     }

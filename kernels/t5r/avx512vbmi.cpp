@@ -136,7 +136,7 @@ struct Core {
             for (int64_t k = turns; k < steps; ++k) {
                 multiply_quad<Decoder, 0, 1>(panel + 64 * k, c, x + 4 * k, 0, acc[0]);
             }
-            put(0, i, acc[0][0]);
+            put_copy<Decoder>(put, 0, i, acc[0][0]);
             panel += 64 * steps;
         }
     }
