@@ -87,6 +87,11 @@ TEST(Gate, EveryKernelThatRunsHerePasses) {
     for (const tb_kernel* k : all_kernels()) {
         if (!runs_here(*k)) continue;
         EXPECT_EQ(found(*k), "") << k->id;
+        const std::vector<tb_tile> tiles = all_tiles(*k);
+        for (size_t i = 1; i < tiles.size(); ++i) {
+            EXPECT_EQ(run_gate(*k, tiles[i], GateDepth::Sample).reason, "")
+                << k->id << " " << tile_name(*k, tiles[i]);
+        }
     }
 }
 

@@ -33,21 +33,25 @@ struct Verdict {
 // The gate of one kernel over all its tiles, in a child: a crash is a verdict, not the end.
 Verdict prove(const tb_kernel& kernel, GateDepth depth, const std::string& title) {
     Verdict verdict{&kernel, "no", "", 0, 0};
-    const std::vector<tb_tile> tiles =
-        depth == GateDepth::Full ? all_tiles(kernel) : std::vector<tb_tile>{default_tile(kernel)};
-    const size_t total = tiles.size() * gate_cases(kernel, depth).size();
+    const std::vector<tb_tile> tiles = all_tiles(kernel);
+    size_t total = 0;
+    for (size_t i = 0; i < tiles.size(); ++i) {
+        total += gate_cases(kernel, depth_of_tile(i, depth)).size();
+    }
     Progress progress(title, total);
     const auto start = std::chrono::steady_clock::now();
     ChildOptions options;
     options.on_tick = [&](int, uint64_t done) { progress.update(done); };
     const ChildOutcome outcome = run_in_child(
         [&](ChildReporter& reporter) {
-            for (const tb_tile& tile : tiles) {
+            for (size_t i = 0; i < tiles.size(); ++i) {
+                const tb_tile& tile = tiles[i];
                 reporter.begin(0, 120);
-                const ProofResult result = run_gate(kernel, tile, depth, [&](size_t, size_t) {
+                const auto done = [&](size_t, size_t) {
                     reporter.alive();
                     reporter.advance(1);
-                });
+                };
+                const ProofResult result = run_gate(kernel, tile, depth_of_tile(i, depth), done);
                 std::string reason = result.reason;
                 if (!result.ok() && kernel.tile_param_count > 0) {
                     reason = fmt::format("tile {}: {}", tile_name(kernel, tile), reason);

@@ -57,7 +57,7 @@ GateCase make_case(int64_t n, int64_t k, int64_t m, WeightPattern weights, uint6
 void add_wide_batches(const tb_kernel& kernel, GateDepth depth, std::vector<GateCase>& cases) {
     for (const int64_t m : {8, 9, 31, 33, 256, 257, 300, 513}) {
         if (kernel.max_m > 0 && m > kernel.max_m) continue;
-        const bool quick = m > 64 && depth == GateDepth::Quick;
+        const bool quick = m > 64 && depth != GateDepth::Full;
         const auto k =
             quick ? std::vector<int64_t>{64, 128, 160} : std::vector<int64_t>{128, 160, 320};
         for (const int64_t columns : allowed_columns(kernel, k)) {
@@ -133,7 +133,7 @@ std::vector<GateCase> gate_cases(const tb_kernel& kernel, GateDepth depth) {
             for (const int64_t m : batches) {
                 if (m < kernel.min_m || (kernel.max_m > 0 && m > kernel.max_m)) continue;
                 // The wide ones on few columns: the sum over K is what K tests.
-                if (n > 8 && m > 1 && k > 700 && depth == GateDepth::Quick) continue;
+                if (n > 8 && m > 1 && k > 700 && depth != GateDepth::Full) continue;
                 cases.push_back(make_case(n, k, m, WeightPattern::Mixed, cases.size()));
             }
         }
@@ -141,6 +141,11 @@ std::vector<GateCase> gate_cases(const tb_kernel& kernel, GateDepth depth) {
     add_wide_batches(kernel, depth, cases);
     add_long_rows(kernel, cases);
     add_adversarial(kernel, depth, cases);
+    if (depth == GateDepth::Sample) {
+        std::vector<GateCase> sample;
+        for (size_t i = 0; i < cases.size(); i += 7) sample.push_back(cases[i]);
+        return sample;
+    }
     return cases;
 }
 

@@ -11,7 +11,17 @@
 
 namespace tritbench {
 
-enum class GateDepth { Quick, Full };
+enum class GateDepth {
+    Sample,  // every seventh case of Quick
+    Quick,
+    Full
+};
+
+// How deep the tile at a place of all_tiles goes: the default as asked; the others too if Full, and
+// with a sample of the cases if not.
+inline GateDepth depth_of_tile(size_t place, GateDepth depth) {
+    return place == 0 || depth == GateDepth::Full ? depth : GateDepth::Sample;
+}
 
 // Shapes are taken around the kernel's own granularity (K multiple, row step) and around the sizes
 // that bit others: K % 128 in {0, 32, 64} and odd, one row, panels and chunks plus one.

@@ -46,13 +46,13 @@ typedef enum tb_scale_granularity {
 
 typedef enum tb_activation_kind {
     TB_ACT_INT8_TOKEN = 0, /* W1.58A8: int8, one scale per token (the default of b1.58) */
-    TB_ACT_INT8_BLOCK = 1, /* int8, one scale per `activation_block` columns (llama.cpp's Q8_K) */
+    TB_ACT_INT8_BLOCK = 1, /* int8, one scale per `activation_block` columns (prepared_block.h) */
     TB_ACT_FLOAT = 2       /* float32 as given */
 } tb_activation_kind;
 
 typedef enum tb_exactness {
     TB_EXACT = 0,   /* integer sums equal the oracle's; y equals it bit for bit (see gemm) */
-    TB_BOUNDED = 1, /* |y - oracle| <= bound * sum_k |w||x|, for every element */
+    TB_BOUNDED = 1, /* |y - oracle| <= bound * sum_k |w||x|, for every element (see gemm) */
     TB_LOSSY = 2    /* normalised mean square error against float weights <= bound */
 } tb_exactness;
 
@@ -229,8 +229,15 @@ typedef struct tb_kernel {
      * Exact class: y = (float)acc * (dx[m] * sw[n]), float32, round to nearest, in that order,
      * with dx = max(absmax, 1e-5f) / 127 (or q_scale as given) and sw the scale of the row.
      * Bounded float class: 16 lanes (lane = k % 16), one fused multiply-add per element, then the
-     * tree 16 -> 8 -> 4 -> 2 -> 1 adding lane i + width/2 to lane i. Hence the same bits from any
-     * ISA, split, batch and tile. The caller has made the shape pass accepts. */
+     * tree 16 -> 8 -> 4 -> 2 -> 1 adding lane i + width/2 to lane i.
+     * Bounded int8-block class, blocks of 32 columns: the weights are integers times a scale of
+     * their block, w_k = v_k * d_b. S_b = sum of v_k q_k over block b in integers; 8 lanes (lane =
+     * b % 8), one fused multiply-add of (d_b * dx_b, (float)S_b) a block, b ascending; the tree 8 ->
+     * 4 -> 2 -> 1. Its bound is between y and the sum of w as unpacked and x as quantised; what
+     * storing w and quantising x cost is not in it. q8_0, q4_0 and q6_k with activations as in
+     * prepared_block.h.
+     * Hence, in all classes, the same bits from any ISA, split, batch and tile. The caller has made
+     * the shape pass accepts. */
     void (*gemv)(const tb_product* p);
     void (*gemm)(const tb_product* p);
     /* Exact class: the raw int32 sums  acc[m,n] = sum_k trit[n,k] * q[m,k]. */

@@ -106,15 +106,18 @@ struct Panels {
     static bool pack_step(const int8_t* trits, int64_t ld, int64_t rows, int64_t columns_left,
                           uint8_t* bytes_of_step) {
         uint8_t codes[kCodes];
-        memset(codes, 1, sizeof codes);
+        memset(codes, 0, sizeof codes);  // the trit 0, where there is no weight
         const int64_t columns = columns_left < Format::kColumns ? columns_left : Format::kColumns;
-        int bad = 0;
         for (int64_t r = 0; r < rows; ++r) {
-            for (int64_t c = 0; c < columns; ++c) {
-                const auto code = static_cast<uint8_t>(trits[r * ld + c] + 1);
-                bad |= code > 2;
-                codes[at(r, c)] = code;
-            }
+            const int8_t* row = trits + r * ld;
+            int64_t c = 0;
+            for (; c + 4 <= columns; c += 4) memcpy(codes + at(r, c), row + c, 4);
+            for (; c < columns; ++c) memcpy(codes + at(r, c), row + c, 1);
+        }
+        int bad = 0;
+        for (int64_t i = 0; i < kCodes; ++i) {
+            codes[i] = static_cast<uint8_t>(codes[i] + 1);
+            bad |= codes[i] > 2;
         }
         if (bad != 0) return false;
         Format::encode(codes, bytes_of_step);

@@ -1,3 +1,6 @@
+// q4_0 with AVX-512 without VNNI: avx2.cpp's arithmetic with the scales of 8 blocks by one
+// vpermt2w: 47 operations for 256 weights, 5.9 per 32. Zen 4: 1.5 cycles of its pipes, 2.2 measured
+// in L2, for 2.0 of memory: 80-90% of the read bandwidth. See avx512vnni.cpp and pairs.h.
 #include "kernels/blocks/avx512.h"
 #include "kernels/q4_0/pairs.h"
 

@@ -1,3 +1,24 @@
+// q4_0 with AVX-512 VNNI, on 256-bit vectors.
+//
+// GEMV, a chunk of 8 blocks of a row (256 weights, 144 bytes); the lanes are blocks (lanes.h):
+//
+//   4 loads, 4 inserts            the 16 bytes of blocks b and b + 4, b = 0..3
+//   8 unpacks                     dword j of the 8 blocks, j = 0..3
+//   8 ands, 8 vpdpbusd            low nibbles; high nibbles in place, 16 times too large
+//   1 shift, 1 add                S = high / 16 + low; high began as -8 * 16 * sum of activations
+//   2 loads, vpermt2w, vcvtph2ps  the 8 scales
+//   2 multiplies by scales, 1 vcvtdq2ps
+//
+// 36 operations, 4.5 per 32 weights; four rows share the activations. Zen 4 has 4 pipes of 256
+// bits: 1.2 cycles per 32 weights at best, 1.8 measured in L2, where 34 GB/s of memory bring them
+// in 2.0: bound by memory, but with little room (90-100% of the read bandwidth for K <= 8192,
+// 75-80% beyond, where the activations leave L1: rows.h). Intel has 3 ports for them, 1.6 cycles
+// against 3.2. 512 bits would save no pipe on Zen 4 and cost three inserts for each of these four.
+//
+// Overflow: 16 columns of 240 * 128, and 128 times |sum of 32 activations| <= 2^12: below 2^20.
+//
+// GEMM: a row at a time against 8 tokens, its codes in registers. Codes with an offset that the
+// sums of activations take away are llama.cpp's and ik_llama.cpp's; blocks in lanes are our own.
 #include "kernels/blocks/avx512vnni.h"
 #include "kernels/blocks/avx512.h"
 #include "kernels/q4_0/layout.h"

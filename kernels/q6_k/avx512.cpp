@@ -1,3 +1,7 @@
+// q6_k with AVX-512 without VNNI: avx512vnni.cpp with 4 vpmaddubsw, 2 vpaddw, 2 vpmaddwd and 2
+// vpaddd in place of 4 vpdpbusd: 37 operations of 512 bits and 8 narrower, 5.6 per 32 weights. Zen
+// 4: 20.7 cycles a block of its pipes, 26 measured in L2, for 23 of memory: 85-90% of the read
+// bandwidth.
 #include "kernels/q6_k/wide.h"
 
 namespace {

@@ -15,35 +15,39 @@ namespace {
 template <class Dot>
 struct WideCore {
     using Format = Q6K;
-    static constexpr int kGroup = 1;
+    static constexpr int kGroup = 2;
     struct Codes {
         __m512i dwords[4];  // dword j of the first 16 columns of the blocks | of the second
         __m512i scales;     // int32, in the same order
     };
 
+    // Dword kFrom of every 128-bit lane, in all of its places.
+    template <int kFrom>
+    static inline __m512i spread(__m512i v) {
+        return _mm512_shuffle_epi32(v, static_cast<_MM_PERM_ENUM>(kFrom * 0x55));
+    }
+
     static inline Codes codes(const uint8_t* p) {
-        // Which dwords of ql (its halves: 0.., 16..) and of qh (0.., 8..) make dword 0 of the
-        // lanes.
-        const __m512i low_from = _mm512_setr_epi32(0, 8, 0, 8, 16, 24, 16, 24,  //
-                                                   4, 12, 4, 12, 20, 28, 20, 28);
-        const __m512i high_from = _mm512_setr_epi32(0, 0, 0, 0, 8, 8, 8, 8,  //
-                                                    4, 4, 4, 4, 12, 12, 12, 12);
+        // Which dwords of ql (its halves: 0.., 16..) are the low bits of dword 0 of the lanes.
+        const __m512i from = _mm512_setr_epi32(0, 8, 0, 8, 16, 24, 16, 24,  //
+                                               4, 12, 4, 12, 20, 28, 20, 28);
         const __m512i low_shift = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 4, 4));
         const __m512i high_turn = _mm512_broadcast_i32x4(_mm_setr_epi32(4, 2, 0, 30));
         const __m512i low_mask = _mm512_set1_epi8(0x0f), high_mask = _mm512_set1_epi8(0x30);
         const __m512i ql0 = _mm512_loadu_si512(p), ql1 = _mm512_loadu_si512(p + 64);
-        const __m512i qh = _mm512_loadu_si512(p + Q6K::kHigh);
+        // The dwords 0..3 of either half, then 4..7: those of the first 16 columns, of the second.
+        const __m512i loaded = _mm512_loadu_si512(p + Q6K::kHigh);
+        const __m512i qh = _mm512_shuffle_i64x2(loaded, loaded, 0xd8);
+        const __m512i high[4] = {spread<0>(qh), spread<1>(qh), spread<2>(qh), spread<3>(qh)};
         Codes c;
         TB_UNROLL
         for (int j = 0; j < 4; ++j) {
-            const __m512i next = _mm512_set1_epi32(j);
-            const __m512i low = _mm512_srlv_epi32(
-                _mm512_permutex2var_epi32(ql0, _mm512_add_epi32(low_from, next), ql1), low_shift);
-            const __m512i high = _mm512_and_si512(
-                _mm512_rolv_epi32(_mm512_permutexvar_epi32(_mm512_add_epi32(high_from, next), qh),
-                                  high_turn),
-                high_mask);
-            c.dwords[j] = _mm512_ternarylogic_epi32(low, low_mask, high, 0xea);  // a & b | c
+            const __m512i index = _mm512_add_epi32(from, _mm512_set1_epi32(j));
+            const __m512i low =
+                _mm512_srlv_epi32(_mm512_permutex2var_epi32(ql0, index, ql1), low_shift);
+            const __m512i turned =
+                _mm512_and_si512(_mm512_rolv_epi32(high[j], high_turn), high_mask);
+            c.dwords[j] = _mm512_ternarylogic_epi32(low, low_mask, turned, 0xea);  // a & b | c
         }
         const __m128i order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
         c.scales = _mm512_cvtepi8_epi32(_mm_shuffle_epi8(load16(p + Q6K::kScales), order));

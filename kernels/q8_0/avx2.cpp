@@ -1,3 +1,16 @@
+// q8_0 with AVX2.
+//
+// GEMV, a chunk of 8 blocks of a row (256 weights, 272 bytes); the lanes are blocks (lanes.h):
+//
+//   8 loads, 8 inserts, 16 unpacks   dword i of the 8 blocks, i = 0..7
+//   8 times vpabsb, vpsignb, vpmaddubsw, vpmaddwd, vpaddd
+//   vmovd, 7 vpinsrw, vcvtph2ps      the 8 scales
+//   2 multiplies by scales, 1 vcvtdq2ps
+//
+// 76 operations, 9.5 per 32 weights. Bound by memory: on Zen 4 2.4 cycles of its 4 pipes, 3.1
+// measured in L2, where 34 GB/s bring 32 weights in 3.7. Overflow: pairs.h.
+//
+// GEMM: a row at a time against 8 tokens. The products by signs are llama.cpp's.
 #include "kernels/q8_0/pairs.h"
 
 namespace {

@@ -1,3 +1,5 @@
+// q8_0 with AVX-512 without VNNI: avx2.cpp's arithmetic, with the scales of 8 blocks by two
+// vpermt2w. Bound by memory, see there and pairs.h.
 #include "kernels/blocks/avx512.h"
 #include "kernels/q8_0/pairs.h"
 

@@ -46,12 +46,27 @@ struct Format {
         return (middle & 3) < 3;
     }
 
+    // The byte of every c0 + 3 c1 + 9 c2 + 27 c3 + 81 c4.
+    struct Encoded {
+        uint8_t byte[243];
+    };
+    static constexpr Encoded all_encoded() {
+        Encoded all{};
+        for (int i = 0; i < 243; ++i) {
+            all.byte[i] = static_cast<uint8_t>(encode_byte(i % 9, i / 9 % 9, i / 81));
+        }
+        return all;
+    }
+
     static void encode(const uint8_t* codes, uint8_t* bytes) {
+        static constexpr Encoded kEncoded = all_encoded();
+        uint8_t number[64];
         for (int i = 0; i < 64; ++i) {
             const uint8_t* c = codes + i;
-            bytes[i] =
-                static_cast<uint8_t>(encode_byte(c[0] + 3 * c[64], c[128] + 3 * c[192], c[256]));
+            const int pair = c[0] + 3 * c[64], other = c[128] + 3 * c[192];
+            number[i] = static_cast<uint8_t>(pair + 9 * other + 81 * c[256]);
         }
+        for (int i = 0; i < 64; ++i) bytes[i] = kEncoded.byte[number[i]];
     }
 
     static bool decode(const uint8_t* bytes, uint8_t* codes) {
