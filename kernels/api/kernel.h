@@ -232,10 +232,10 @@ typedef struct tb_kernel {
      * tree 16 -> 8 -> 4 -> 2 -> 1 adding lane i + width/2 to lane i.
      * Bounded int8-block class, blocks of 32 columns: the weights are integers times a scale of
      * their block, w_k = v_k * d_b. S_b = sum of v_k q_k over block b in integers; 8 lanes (lane =
-     * b % 8), one fused multiply-add of (d_b * dx_b, (float)S_b) a block, b ascending; the tree 8 ->
-     * 4 -> 2 -> 1. Its bound is between y and the sum of w as unpacked and x as quantised; what
-     * storing w and quantising x cost is not in it. q8_0, q4_0 and q6_k with activations as in
-     * prepared_block.h.
+     * b % 8), one fused multiply-add of (d_b * dx_b, (float)S_b) a block, b ascending; then the
+     * tree 8 -> 4 -> 2 -> 1. Its bound is between y and the sum of w as unpacked and x as
+     * quantised; what storing w and quantising x cost is not in it. q8_0, q4_0 and q6_k with
+     * activations as in prepared_block.h.
      * Hence, in all classes, the same bits from any ISA, split, batch and tile. The caller has made
      * the shape pass accepts. */
     void (*gemv)(const tb_product* p);

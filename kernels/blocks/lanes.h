@@ -95,8 +95,22 @@ struct LaneTile {
         constexpr int G = Core::kGroup < R ? Core::kGroup : R;
         TB_UNROLL
         for (int g = 0; g < R; g += G) {
-            typename Core::Codes codes[G];
-            __m256 d[G];
+            __m256i sums[T][G];
+            TB_UNROLL
+            for (int part = 0; part < Core::kParts; ++part) {
+                typename Core::Codes codes[G];
+                TB_UNROLL
+                for (int r = 0; r < G; ++r) codes[r] = Core::codes(w + (g + r) * ldw, part);
+                TB_UNROLL
+                for (int t = 0; t < T; ++t) {
+                    __m256i more[G];
+                    Core::template sums<G>(codes, x[t * chunks], part, more);
+                    TB_UNROLL
+                    for (int r = 0; r < G; ++r) {
+                        sums[t][r] = part == 0 ? more[r] : _mm256_add_epi32(sums[t][r], more[r]);
+                    }
+                }
+            }
             TB_UNROLL
             for (int r = 0; r < G; ++r) {
                 const uint8_t* row = w + (g + r) * ldw;
@@ -104,19 +118,13 @@ struct LaneTile {
                     TB_UNROLL
                     for (int64_t i = 0; i < kChunkBytes<Format>; i += 64) fetch_ahead(row + i);
                 }
-                codes[r] = Core::codes(row);
-                d[r] = Core::scales(row);
-                if (Tail) d[r] = _mm256_and_ps(d[r], keep);
-            }
-            TB_UNROLL
-            for (int t = 0; t < T; ++t) {
-                __m256i sums[G];
-                Core::template sums<G>(codes, x[t * chunks], sums);
-                const __m256 scale = _mm256_loadu_ps(x[t * chunks].scale);
+                __m256 d = Core::scales(row);
+                if (Tail) d = _mm256_and_ps(d, keep);
                 TB_UNROLL
-                for (int r = 0; r < G; ++r) {
-                    acc[g + r][t] = _mm256_fmadd_ps(_mm256_mul_ps(d[r], scale),
-                                                    _mm256_cvtepi32_ps(sums[r]), acc[g + r][t]);
+                for (int t = 0; t < T; ++t) {
+                    const __m256 scale = _mm256_mul_ps(d, _mm256_loadu_ps(x[t * chunks].scale));
+                    acc[g + r][t] =
+                        _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(sums[t][r]), acc[g + r][t]);
                 }
             }
         }

@@ -68,13 +68,13 @@ inline __mmask64 at_least(__m512i a, __m512i b) {
 }  // namespace ordered
 
 // Where the hardware fetches a stream from memory by itself, the last step from L2 to L1 is still
-// worth asking for: the order above holds only while loads do not wait.
-template <bool Prefetch>
+// worth asking for, `Near` bytes ahead: the order above holds only while loads do not wait.
+template <bool Prefetch, int Near>
 inline void fetch(const uint8_t* p) {
     if (Prefetch) {
         fetch_ahead(p);
     } else {
-        __builtin_prefetch(p + 256);
+        __builtin_prefetch(p + Near);
     }
 }
 

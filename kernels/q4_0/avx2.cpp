@@ -20,14 +20,15 @@ namespace {
 
 struct Core {
     using Format = Q40;
-    static constexpr int kGroup = 1;
+    static constexpr int kGroup = 1, kParts = 1;
     using Codes = PairCodes;
-    static inline Codes codes(const uint8_t* chunk) { return pair_codes(chunk); }
+    static inline Codes codes(const uint8_t* chunk, int) { return pair_codes(chunk); }
     static inline __m256 scales(const uint8_t* chunk) {
         return scales_one_by_one<Q40::kBytes>(chunk);
     }
     template <int G>
-    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]) {
+    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, int,
+                            __m256i (&out)[G]) {
         TB_UNROLL
         for (int r = 0; r < G; ++r) out[r] = pair_sums(c[r], x);
     }

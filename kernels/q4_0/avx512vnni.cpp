@@ -27,13 +27,13 @@ namespace {
 
 struct Core {
     using Format = Q40;
-    static constexpr int kGroup = 2;
+    static constexpr int kGroup = 2, kParts = 1;
     struct Codes {
         __m256i
             dwords[4];  // dword j of the 8 blocks: low nibbles dword j of the columns, high 4 + j
     };
 
-    static inline Codes codes(const uint8_t* chunk) {
+    static inline Codes codes(const uint8_t* chunk, int) {
         Codes c;
         transpose<Q40::kBytes>(chunk + 2, c.dwords);
         return c;
@@ -42,7 +42,8 @@ struct Core {
     static inline __m256 scales(const uint8_t* chunk) { return scales_18_bytes_apart(chunk); }
 
     template <int G>
-    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]) {
+    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, int,
+                            __m256i (&out)[G]) {
         const __m256i low_mask = _mm256_set1_epi8(0x0f);
         const __m256i high_mask = _mm256_set1_epi8(static_cast<char>(0xf0));
         // -8 * 16 * the sum of the activations: the high sums are 16 times too large.

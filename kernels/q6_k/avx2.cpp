@@ -9,8 +9,8 @@
 //   scales, 1 vcvtdq2ps
 //
 // 100 operations, 12.5 per 32 weights: 25 cycles a block of the 4 pipes of a Zen 4, which 34 GB/s
-// of memory bring in 23. So it cannot reach that bandwidth; measured 34 cycles in L2 and 65% of it.
-// Bound by the ports there, by memory where a core reads less than 20 GB/s.
+// of memory bring in 23. So it cannot reach that bandwidth; measured 32-34 cycles in L2 and 65-75%
+// of it. Bound by the ports there, by memory where a core reads less than 20 GB/s.
 //
 // Overflow: two pairs of products of 63 * 128 fit int16, 32256; then avx512vnni.cpp.
 //
@@ -22,10 +22,10 @@ namespace {
 
 struct Core {
     using Format = Q6K;
-    static constexpr int kGroup = 1;
-    struct Codes {
-        __m256i dwords[8];  // dword i of the 8 blocks
-        __m256i scales[2];  // int32, of the first and of the second 16 columns of the 8 blocks
+    static constexpr int kGroup = 1, kParts = 2;
+    struct Codes {          // of the first, or the second, 16 columns of the 8 blocks
+        __m256i dwords[4];  // dword i
+        __m256i scales;     // int32
     };
 
     // The dwords i and i + 1 .. of the blocks, from 4 dwords of each half of ql for blocks 0 and 2
@@ -52,17 +52,15 @@ struct Core {
         }
     }
 
-    static inline Codes codes(const uint8_t* p) {
+    static inline Codes codes(const uint8_t* p, int part) {
         Codes c;
-        const uint8_t* qh = p + Q6K::kHigh;
-        four_dwords(load_two(p, p + 64), load_two(p + 32, p + 96), load_two(qh, qh + 32), c.dwords);
-        four_dwords(load_two(p + 16, p + 80), load_two(p + 48, p + 112), load_two(qh + 16, qh + 48),
-                    c.dwords + 4);
-        const __m128i s = load16(p + Q6K::kScales);
-        c.scales[0] = _mm256_cvtepi8_epi32(
-            _mm_shuffle_epi8(s, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 0, 0, 0, 0, 0, 0, 0, 0)));
-        c.scales[1] = _mm256_cvtepi8_epi32(
-            _mm_shuffle_epi8(s, _mm_setr_epi8(1, 3, 5, 7, 9, 11, 13, 15, 0, 0, 0, 0, 0, 0, 0, 0)));
+        const uint8_t* low = p + 16 * part;
+        const uint8_t* high = p + Q6K::kHigh + 16 * part;
+        four_dwords(load_two(low, low + 64), load_two(low + 32, low + 96),
+                    load_two(high, high + 32), c.dwords);
+        const __m128i even = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 0, 0, 0, 0, 0, 0, 0, 0);
+        const __m128i order = _mm_add_epi8(even, _mm_set1_epi8(static_cast<char>(part)));
+        c.scales = _mm256_cvtepi8_epi32(_mm_shuffle_epi8(load16(p + Q6K::kScales), order));
         return c;
     }
 
@@ -72,25 +70,26 @@ struct Core {
         return _mm256_cvtph_ps(_mm_set1_epi16(d));
     }
 
-    // The sums over the columns 16 h .. 16 h + 15 of the blocks.
-    static inline __m256i half_sums(const Codes& c, const tb_block32_chunk& x, int h) {
+    // The sums over the columns 16 part .. 16 part + 15 of the blocks.
+    static inline __m256i part_sums(const Codes& c, const tb_block32_chunk& x, int part) {
         const __m256i ones = _mm256_set1_epi16(1);
-        const __m256i* d = c.dwords + 4 * h;
-        const __m256i a = _mm256_add_epi16(_mm256_maddubs_epi16(d[0], load32(x.q[h])),
-                                           _mm256_maddubs_epi16(d[1], load32(x.q[2 + h])));
-        const __m256i b = _mm256_add_epi16(_mm256_maddubs_epi16(d[2], load32(x.q[4 + h])),
-                                           _mm256_maddubs_epi16(d[3], load32(x.q[6 + h])));
-        const __m256i offset = _mm256_slli_epi32(_mm256_cvtepi16_epi32(load16(x.sums[h])), 5);
+        const __m256i a =
+            _mm256_add_epi16(_mm256_maddubs_epi16(c.dwords[0], load32(x.q[part])),
+                             _mm256_maddubs_epi16(c.dwords[1], load32(x.q[2 + part])));
+        const __m256i b =
+            _mm256_add_epi16(_mm256_maddubs_epi16(c.dwords[2], load32(x.q[4 + part])),
+                             _mm256_maddubs_epi16(c.dwords[3], load32(x.q[6 + part])));
+        const __m256i offset = _mm256_slli_epi32(_mm256_cvtepi16_epi32(load16(x.sums[part])), 5);
         return _mm256_sub_epi32(
             _mm256_add_epi32(_mm256_madd_epi16(a, ones), _mm256_madd_epi16(b, ones)), offset);
     }
 
     template <int G>
-    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]) {
+    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, int part,
+                            __m256i (&out)[G]) {
         TB_UNROLL
         for (int r = 0; r < G; ++r) {
-            out[r] = _mm256_add_epi32(_mm256_mullo_epi32(half_sums(c[r], x, 0), c[r].scales[0]),
-                                      _mm256_mullo_epi32(half_sums(c[r], x, 1), c[r].scales[1]));
+            out[r] = _mm256_mullo_epi32(part_sums(c[r], x, part), c[r].scales);
         }
     }
 };

@@ -15,7 +15,7 @@ namespace {
 template <class Dot>
 struct WideCore {
     using Format = Q6K;
-    static constexpr int kGroup = 2;
+    static constexpr int kGroup = 2, kParts = 1;
     struct Codes {
         __m512i dwords[4];  // dword j of the first 16 columns of the blocks | of the second
         __m512i scales;     // int32, in the same order
@@ -27,7 +27,7 @@ struct WideCore {
         return _mm512_shuffle_epi32(v, static_cast<_MM_PERM_ENUM>(kFrom * 0x55));
     }
 
-    static inline Codes codes(const uint8_t* p) {
+    static inline Codes codes(const uint8_t* p, int) {
         // Which dwords of ql (its halves: 0.., 16..) are the low bits of dword 0 of the lanes.
         const __m512i from = _mm512_setr_epi32(0, 8, 0, 8, 16, 24, 16, 24,  //
                                                4, 12, 4, 12, 20, 28, 20, 28);
@@ -61,7 +61,8 @@ struct WideCore {
     }
 
     template <int G>
-    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]) {
+    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, int,
+                            __m256i (&out)[G]) {
         const __m512i offset = _mm512_sub_epi32(
             _mm512_setzero_si512(), _mm512_slli_epi32(_mm512_cvtepi16_epi32(load32(x.sums)), 5));
         TB_UNROLL

@@ -22,12 +22,12 @@ namespace {
 
 struct Core {
     using Format = Q80;
-    static constexpr int kGroup = 2;
+    static constexpr int kGroup = 1, kParts = 1;
     struct Codes {
         __m256i dwords[8];  // dword i of the 8 blocks, + 128
     };
 
-    static inline Codes codes(const uint8_t* chunk) {
+    static inline Codes codes(const uint8_t* chunk, int) {
         Codes c;
         transpose<Q80::kBytes>(chunk + 2, c.dwords);
         transpose<Q80::kBytes>(chunk + 18, c.dwords + 4);
@@ -41,7 +41,8 @@ struct Core {
     static inline __m256 scales(const uint8_t* chunk) { return scales_34_bytes_apart(chunk); }
 
     template <int G>
-    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, __m256i (&out)[G]) {
+    static inline void sums(const Codes (&c)[G], const tb_block32_chunk& x, int,
+                            __m256i (&out)[G]) {
         const __m256i offset =
             _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(block_sums(x), 7));
         __m256i second[G];

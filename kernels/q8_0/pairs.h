@@ -11,14 +11,14 @@
 
 namespace {
 
+// The first, or the second, 16 columns of the 8 blocks.
 struct PairCodes {
-    __m256i dwords[8];  // dword i of the 8 blocks
+    __m256i dwords[4];
 };
 
-inline PairCodes pair_codes(const uint8_t* chunk) {
+inline PairCodes pair_codes(const uint8_t* chunk, int part) {
     PairCodes c;
-    transpose<Q80::kBytes>(chunk + 2, c.dwords);
-    transpose<Q80::kBytes>(chunk + 18, c.dwords + 4);
+    transpose<Q80::kBytes>(chunk + 2 + 16 * part, c.dwords);
     return c;
 }
 
@@ -28,16 +28,13 @@ inline __m256i pair_products(__m256i w, __m256i x) {
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-inline __m256i pair_sums(const PairCodes& c, const tb_block32_chunk& x) {
-    __m256i sum = _mm256_setzero_si256();
+inline __m256i pair_sums(const PairCodes& c, const tb_block32_chunk& x, int part) {
+    __m256i sum[4];
     TB_UNROLL
     for (int j = 0; j < 4; ++j) {
-        const __m256i two =
-            _mm256_add_epi32(pair_products(c.dwords[j], load32(x.q[2 * j])),
-                             pair_products(c.dwords[j + 4], load32(x.q[2 * j + 1])));
-        sum = _mm256_add_epi32(sum, two);
+        sum[j] = pair_products(c.dwords[j], load32(x.q[2 * j + part]));
     }
-    return sum;
+    return _mm256_add_epi32(_mm256_add_epi32(sum[0], sum[1]), _mm256_add_epi32(sum[2], sum[3]));
 }
 
 }  // namespace

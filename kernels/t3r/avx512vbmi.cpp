@@ -80,7 +80,7 @@ struct Core {
         TB_UNROLL
         for (int s = 0; s < S; ++s) {
             const uint8_t* from = in.step[s] + (Q + 2) / 8 * Format::kStepBytes;
-            if (after < 5) fetch<Prefetch>(from + 64 * after);
+            if (after < 5) fetch<Prefetch, 256>(from + 64 * after);
             const __m512i loaded = Decoder::index<after>(from);
             ordered::dot4(in.acc[s][0][0], in.now[s], xs);
             const __m512i looked = ordered::lookup(in.next[s], table);

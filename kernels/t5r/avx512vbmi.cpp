@@ -80,7 +80,7 @@ struct Core {
         const __m512i xs = in.x;
         const uint8_t* from = step + 64 * (N + 3);
         const __m512i second = ordered::bits_of(in.fields[now], c.mask[1]);
-        fetch<Prefetch>(from);
+        fetch<Prefetch, 64>(from);
         in.v[after] = ordered::load(from);
         ordered::lookup(in.fields[next], in.escapes[next], in.v[next], c.escape);
         const __m512i first = ordered::bits_of(in.fields[now], c.mask[0]);
