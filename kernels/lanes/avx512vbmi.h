@@ -1,11 +1,11 @@
 /* AVX-512 VBMI instructions that stay in the order in which they are written.
  *
  * A lookup and what follows it (vpermb, vpand, vpdpbusd) is a chain of 15 and more cycles, and the
- * formats that need lookups are bound by the vector ports, where an instruction that waits for
- * nothing but its turn is what keeps a port busy. So their GEMV looks up one step while it
- * multiplies another, the two interleaved by hand. The order matters and compilers would change it:
- * the loops reach 98% of the port bound of Zen 4 as written, 70% and 85% as the compilers schedule
- * the same operations. Hence volatile.
+ * formats that need lookups are bound by the vector ports, where only an instruction that waits for
+ * nothing but its turn keeps a port busy. So their GEMV looks up one step while it multiplies
+ * another, the two interleaved by hand (found by trying some thousand orders on Zen 4, whose pipes
+ * differ most). Compilers would change the order, hence volatile: as written the loops reach 95% of
+ * the port bound and more, as compilers order the same operations 70% (t5r) and 85% (t3r).
  *
  * Static: see dot/epilogue.h. Include only from AVX-512 VBMI files. */
 #ifndef TRITBENCH_KERNELS_LANES_AVX512VBMI_H
@@ -18,6 +18,8 @@
 namespace {
 namespace ordered {
 
+// As an instruction, because clang makes vmovups of the intrinsic, and Zen 4 hands what is loaded
+// for floats to integer instructions later: a fifth of the speed.
 inline __m512i load(const uint8_t* p) {
     __m512i r;
     asm volatile("vmovdqu64 %1, %0" : "=v"(r) : "m"(*reinterpret_cast<const __m512i_u*>(p)));

@@ -91,57 +91,75 @@ void gemm_lanes(const tb_product* p, int32_t* acc) {
 
 // ---- GEMV ---------------------------------------------------------------------------------------
 
-// One token: where its rows go.
+// Where the rows of panels go, panel i of stream s being panel first + s * apart + i of W. For
+// whole panels of y this must be short, because it interrupts the stream of loads: t5r from memory
+// lost a fifth by the tests that rows in general need.
 template <class Format, class Decoder>
-struct RowSink {
-    Sink out;
-    Token token;
-    int64_t n_begin, n_end;
+struct WholeRows {
+    float* y;
+    int32_t sum;
+    float scale;
+    int64_t first, apart;
 
-    // Not inline, or its constants would compete with the loop before it for registers.
-    __attribute__((noinline)) void put(int64_t panel,
-                                       const __m512i (&sums)[Decoder::kOperands]) const {
-        const int64_t n = panel * Panels<Format>::kRows;
+    void operator()(int64_t s, int64_t i, const __m512i (&of)[Decoder::kOperands]) const {
         __m512i rows[Format::kFields];
-        Decoder::combine(sums, rows);
-        PanelSink<Format::kFields>(out, n, n_begin, n_end).put(0, rows, token);
+        Decoder::combine(of, rows);
+        float* to = y + (first + s * apart + i) * Panels<Format>::kRows;
+        TB_UNROLL
+        for (int f = 0; f < Format::kFields; ++f) {
+            const __m512i r = _mm512_sub_epi32(rows[f], _mm512_set1_epi32(sum));
+            _mm512_storeu_ps(to + 16 * f,
+                             _mm512_mul_ps(_mm512_cvtepi32_ps(r), _mm512_set1_ps(scale)));
+        }
     }
 };
 
-// The panels [begin, end) are cut in kStreams equal parts that are walked side by side, so that
-// memory sees a few long streams and the activations are broadcast once for all of them.
+template <class Format, class Decoder>
+struct AnyRows {
+    PanelSink<Format::kFields> sink;
+    Token token;
+
+    void operator()(int64_t, int64_t, const __m512i (&of)[Decoder::kOperands]) const {
+        __m512i rows[Format::kFields];
+        Decoder::combine(of, rows);
+        sink.put(0, rows, token);
+    }
+};
+
+// Whole panels are cut in kStreams equal parts that are walked side by side, so that memory sees a
+// few long streams and the activations are broadcast once for all of them. What is left over,
+// panels that are not wanted whole, and raw sums go panel by panel.
 //
 //   Core: static constexpr int kStreams;
 //         template <int S, bool Prefetch, class Put>
 //         static void run(const uint8_t* panel, int64_t apart, const int8_t* x, int64_t steps,
-//                         int64_t count, Put put)
+//                         int64_t count, const Put& put)
 //   multiplies `count` panels that follow one another in each of S streams, `apart` bytes from one
 //   stream to the next, with x, and calls put(s, i, sums) with the sums of the operands of panel i
 //   of stream s.
 template <class Format, class Decoder, class Core, bool Prefetch>
 void gemv_streams(const tb_product* p, int32_t* acc) {
     using P = Panels<Format>;
+    if (p->n_begin >= p->n_end) return;
     const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
-    const RowSink<Format, Decoder> sink{
-        {p->y, acc, p->ldy}, token_of(x, 0, P::scale(p->shape, p->packed)), p->n_begin, p->n_end};
+    const Token token = token_of(x, 0, P::scale(p->shape, p->packed));
     const int64_t steps = P::steps(p->shape), bytes = P::bytes(p->shape);
-    const int64_t begin = p->n_begin / P::kRows;
-    const int64_t end = p->n_end > p->n_begin ? (p->n_end + P::kRows - 1) / P::kRows : begin;
     const auto* packed = static_cast<const uint8_t*>(p->packed);
-    const auto put_from = [&sink](int64_t first, int64_t apart) {
-        return [&sink, first, apart](int64_t s, int64_t i, const __m512i(&of)[Decoder::kOperands]) {
-            sink.put(first + s * apart + i, of);
-        };
-    };
-    constexpr int kAll = Core::kStreams;
-    const int64_t apart = (end - begin) / kAll;
-    int64_t i = begin + apart * kAll;
+    const int64_t begin = p->n_begin / P::kRows, end = (p->n_end + P::kRows - 1) / P::kRows;
+    const int64_t first = (p->n_begin + P::kRows - 1) / P::kRows;  // that is wanted whole
+    const int64_t whole = p->n_end / P::kRows - first;
+    const int64_t apart = acc == nullptr && whole > 0 ? whole / Core::kStreams : 0;
     if (apart > 0) {
-        Core::template run<kAll, Prefetch>(packed + begin * bytes, apart * bytes, x.q, steps, apart,
-                                           put_from(begin, apart));
+        const WholeRows<Format, Decoder> put{p->y, token.sum, token.scale, first, apart};
+        Core::template run<Core::kStreams, Prefetch>(packed + first * bytes, apart * bytes, x.q,
+                                                     steps, apart, put);
     }
-    for (; i < end; ++i) {
-        Core::template run<1, Prefetch>(packed + i * bytes, 0, x.q, steps, 1, put_from(i, 0));
+    for (int64_t i = begin; i < end; ++i) {
+        if (i == first) i += apart * Core::kStreams;
+        if (i == end) break;
+        const AnyRows<Format, Decoder> put{
+            {{p->y, acc, p->ldy}, i * P::kRows, p->n_begin, p->n_end}, token};
+        Core::template run<1, Prefetch>(packed + i * bytes, 0, x.q, steps, 1, put);
     }
 }
 
@@ -180,7 +198,7 @@ struct StreamCore {
 
     template <int S, bool Prefetch, class Put>
     static void run(const uint8_t* panel, int64_t apart, const int8_t* x, int64_t steps,
-                    int64_t count, Put put) {
+                    int64_t count, const Put& put) {
         const typename Decoder::Constants c;
         for (int64_t i = 0; i < count; ++i) {
             __m512i acc[S][1][Decoder::kOperands];

@@ -47,8 +47,6 @@ namespace {
 constexpr int64_t kTrailer = 64;  // scale and padding
 // A byte as it is enters a dot product with up to 255: 255 * 128 * K < 2^31.
 constexpr int64_t kMaxK = 65536;
-constexpr int kMaxFields = 5;
-constexpr int kMaxRows = 16 * kMaxFields;  // of a panel
 
 template <class Format>
 struct Panels {
