@@ -46,7 +46,7 @@ uint32_t lookup(uint64_t iterations, const uint8_t* table, const uint8_t* start)
 
 // ---- instruction mixes --------------------------------------------------------------------------
 
-// What the inner loops of t3r and t5r do to a step, from registers and without waiting for each
+// What the inner loop of t3r does to a step, from registers and without waiting for each
 // other: every operation of an iteration works on what an earlier one left, so that only the ports
 // are measured. The values are the same in every iteration. As instructions, in this order: the
 // compilers would take equal ones together.
@@ -56,9 +56,6 @@ uint32_t lookup(uint64_t iterations, const uint8_t* table, const uint8_t* start)
 #define SHIFT(to, a, n) asm volatile("vpsrlw %2, %1, %0" : "=v"(to) : "v"(a), "i"(n))
 #define LOOKUP(to, index, table) \
     asm volatile("vpermb %2, %1, %0" : "=v"(to) : "v"(index), "v"(table))
-#define LOOKUP_WHERE(to, mask, index, table) \
-    asm volatile("vpermb %3, %2, %0%{%1%}" : "+v"(to) : "Yk"(mask), "v"(index), "v"(table))
-#define AT_LEAST(mask, a, b) asm volatile("vpcmpnltub %2, %1, %0" : "=Yk"(mask) : "v"(a), "v"(b))
 
 uint32_t sum_of(const __m512i* sums, int count) {
     uint32_t total = 0, parts[16];
@@ -80,46 +77,6 @@ __m512i some_table(int first) {
     uint8_t bytes[64];
     for (int i = 0; i < 64; ++i) bytes[i] = static_cast<uint8_t>(first + i);
     return _mm512_loadu_si512(bytes);
-}
-
-uint32_t t5r(uint64_t iterations, const uint8_t* bytes, const int8_t* x) {
-    const __m512i xs = broadcast4(x), v = _mm512_loadu_si512(bytes);
-    const __m512i from = _mm512_set1_epi8(static_cast<char>(0xc0));
-    const __m512i tables[3] = {some_table(1), some_table(71), some_table(141)};
-    const __m512i masks[3] = {_mm512_set1_epi8(0x03), _mm512_set1_epi8(0x0c),
-                              _mm512_set1_epi8(0x30)};
-    const __mmask64 known = _mm512_cmpge_epu8_mask(v, from);
-    const __m512i fields =
-        _mm512_mask_permutexvar_epi8(_mm512_permutexvar_epi8(v, tables[0]), known, v, tables[1]);
-    const __m512i mended = _mm512_mask_permutexvar_epi8(v, known, v, tables[2]);
-    __m512i sums[10], kept[10];
-#pragma GCC unroll 16
-    for (int i = 0; i < 10; ++i) sums[i] = _mm512_setzero_si512();
-    __m512i f[2] = {fields, fields}, m[2] = {mended, mended};
-    for (uint64_t n = 0; n < iterations; ++n) {
-#pragma GCC unroll 2
-        for (int i = 0; i < 2; ++i) {
-            __m512i masked[3], looked = fields, fixed = v;
-            __mmask64 escapes;
-            AND(masked[0], f[i], masks[0]);
-            DOT(sums[5 * i + 0], m[i]);
-            AT_LEAST(escapes, v, from);
-            DOT(sums[5 * i + 1], f[i]);
-            LOOKUP(looked, v, tables[0]);
-            AND(masked[1], f[i], masks[1]);
-            DOT(sums[5 * i + 2], masked[0]);
-            LOOKUP_WHERE(looked, escapes, v, tables[1]);
-            AND(masked[2], f[i], masks[2]);
-            DOT(sums[5 * i + 3], masked[1]);
-            LOOKUP_WHERE(fixed, escapes, v, tables[2]);
-            DOT(sums[5 * i + 4], masked[2]);
-            f[i] = looked;
-            m[i] = fixed;
-        }
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < 10; ++i) kept[i] = sums[i];  // so that sums stay in registers
-    return sum_of(kept, 10);
 }
 
 uint32_t t3r(uint64_t iterations, const uint8_t* bytes, const int8_t* x) {
@@ -155,13 +112,13 @@ uint32_t t3r(uint64_t iterations, const uint8_t* bytes, const int8_t* x) {
     return sum_of(kept, 12);
 }
 
+// t5r is not among them: how fast its operations go together depends on their order by a tenth on
+// Zen 4, the kernel's own order is the best known, and a bound that is exceeded is none.
 const tb_probe_mix kMixes[] = {
-    {"t3r_avx512vbmi", "24 vpdpbusd + 8 vpermb + 16 vpandd + 10 zmm for 1536 weights", 1536, t3r},
-    {"t5r_avx512vbmi", "5 vpdpbusd + 3 vpermb + 3 vpandd + 1 vpcmpub zmm for 320 weights", 640,
-     t5r}};
+    {"t3r_avx512vbmi", "24 vpdpbusd + 8 vpermb + 16 vpandd + 10 zmm for 1536 weights", 1536, t3r}};
 
 }  // namespace
 
 extern "C" const tb_probe_table tb_probes_avx512vbmi = {
     "avx512vbmi", TB_ISA_AVX512VBMI, nullptr, nullptr, 0,       nullptr, lookup, kLookupBytes,
-    64,           "vpermb zmm",      nullptr, 0,       nullptr, kMixes,  2};
+    64,           "vpermb zmm",      nullptr, 0,       nullptr, kMixes,  1};
