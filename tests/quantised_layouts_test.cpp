@@ -249,7 +249,8 @@ TEST(PreparedBlock, HoldsWhatTheOracleQuantises) {
         for (int64_t i = 0; i < static_cast<int64_t>(chunks.size()) * 256; ++i) {
             const tb_block32_chunk& c = chunks[static_cast<size_t>(i / 256)];
             const int64_t b = i % 256 / 32, half = i % 32 / 16;
-            EXPECT_EQ(c.q[0][tb_block32_position(i % 256)], i < k ? q[static_cast<size_t>(i)] : 0);
+            EXPECT_EQ(c.q[tb_block32_position(i % 256) / 32][tb_block32_position(i % 256) % 32],
+                      i < k ? q[static_cast<size_t>(i)] : 0);
             if (i % 32 == 0) {
                 EXPECT_EQ(c.scale[b], i < k ? scale[static_cast<size_t>(i / 32)] : 0) << i;
             }
@@ -274,7 +275,9 @@ TEST(PreparedBlock, GivenInt8RowsAreKeptWithTheScaleOfTheirToken) {
     tb_block32_chunk c;
     ASSERT_EQ(tb_block32_prepare(&shape, nullptr, &act, 0, 1, 0, 96, &c).code, TB_OK);
     for (int64_t k = 0; k < 256; ++k) {
-        EXPECT_EQ(c.q[0][tb_block32_position(k)], k < 96 ? q[static_cast<size_t>(k)] : 0) << k;
+        EXPECT_EQ(c.q[tb_block32_position(k) / 32][tb_block32_position(k) % 32],
+                  k < 96 ? q[static_cast<size_t>(k)] : 0)
+            << k;
     }
     EXPECT_EQ(c.scale[2], 0.25F);
     EXPECT_EQ(c.scale[3], 0.0F);
@@ -531,7 +534,8 @@ TEST(QuantisedGate, FindsSumsInAnotherOrder) {
                     int32_t sum = 0;
                     for (int64_t i = 0; i < 32; ++i) {
                         const int64_t at = tb_block32_position(b % 8 * 32 + i);
-                        sum += static_cast<int8_t>(row[34 * b + 2 + i]) * x[b / 8].q[0][at];
+                        sum +=
+                            static_cast<int8_t>(row[34 * b + 2 + i]) * x[b / 8].q[at / 32][at % 32];
                     }
                     y = std::fma(tb_half_to_float(d) * x[b / 8].scale[b % 8],
                                  static_cast<float>(sum), y);
