@@ -59,7 +59,7 @@ void add_wide_batches(const tb_kernel& kernel, GateDepth depth, std::vector<Gate
         if (kernel.max_m > 0 && m > kernel.max_m) continue;
         const bool quick = m > 64 && depth != GateDepth::Full;
         const auto k =
-            quick ? std::vector<int64_t>{64, 128, 160} : std::vector<int64_t>{128, 160, 320};
+            quick ? std::vector<int64_t>{64, 160, 256} : std::vector<int64_t>{128, 160, 256, 320};
         for (const int64_t columns : allowed_columns(kernel, k)) {
             cases.push_back(
                 make_case(quick ? 21 : 70, columns, m, WeightPattern::Mixed, cases.size()));
