@@ -264,13 +264,9 @@ const std::vector<IsaPeak>& Ceilings::mix_peaks(ThreadPool& pool) {
     return peaks = measure_peaks(pool, options_, probes);
 }
 
-double Ceilings::mix_gmac_per_s(ThreadPool& pool, const std::string& kernel,
-                                std::string* instructions) {
-    for (const IsaPeak& peak : mix_peaks(pool)) {
-        if (peak.isa != kernel) continue;
-        if (instructions) *instructions = peak.instruction;
-        return peak.rate;
-    }
+double Ceilings::mix_gmac_per_s(ThreadPool& pool, const std::string& kernel) {
+    for (const IsaPeak& peak : mix_peaks(pool))
+        if (peak.isa == kernel) return peak.rate;
     return 0;
 }
 

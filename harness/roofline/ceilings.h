@@ -72,9 +72,8 @@ class Ceilings {
     const std::vector<IsaPeak>& lookup_peaks(ThreadPool& pool);       // bytes looked up, GB/s
     const std::vector<IsaPeak>& float32_fma_peaks(ThreadPool& pool);  // GMAC/s
     // The bound of a kernel's instruction mix (see probes.h), GMAC/s; 0 if there is no such loop or
-    // it may not run here. `instructions` gets what the loop consists of.
-    double mix_gmac_per_s(ThreadPool& pool, const std::string& kernel,
-                          std::string* instructions = nullptr);
+    // it may not run here.
+    double mix_gmac_per_s(ThreadPool& pool, const std::string& kernel);
     // All of them that may run here: `isa` holds the kernel's id.
     const std::vector<IsaPeak>& mix_peaks(ThreadPool& pool);
     // The best of them.

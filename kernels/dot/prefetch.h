@@ -1,5 +1,5 @@
 /* The tile parameter `prefetch`: how many bytes ahead of its loads a GEMV fetches each of its
- * streams, 0 for not at all.
+ * streams from memory, 0 for not at all (t3r and t5r then still ask L1 for their next lines).
  *
  * It changes no result, only how well arithmetic and memory overlap, and which value is right
  * belongs to the core: Intel's server cores need 2 KB to reach their read bandwidth, AMD's Zen 4

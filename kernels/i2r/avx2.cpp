@@ -22,7 +22,7 @@
 // GEMM: byte codes, lanes/avx2.h.
 #include "kernels/lanes/avx2.h"
 
-#include "kernels/i2r/layout.h"
+#include "kernels/i2r/unpack256.h"
 
 namespace {
 
@@ -104,21 +104,6 @@ struct Core {
     static void run(const uint8_t* p, int64_t apart, const int8_t* x, int64_t steps,
                     int32_t* sums) {
         for (int s = 0; s < S; ++s) panel<Prefetch>(p + s * apart, x, steps, sums + s * 64);
-    }
-};
-
-struct Unpack {
-    static void step(const uint8_t* bytes, uint8_t* codes) {
-        const __m256i field = _mm256_set1_epi8(0x03);
-        TB_UNROLL
-        for (int h = 0; h < 2; ++h) {
-            const __m256i v = load32(bytes + 32 * h);
-            uint8_t* to = codes + 32 * h;
-            store32(to, _mm256_and_si256(v, field));
-            store32(to + kFieldBytes, _mm256_and_si256(_mm256_srli_epi16(v, 2), field));
-            store32(to + 2 * kFieldBytes, _mm256_and_si256(_mm256_srli_epi16(v, 4), field));
-            store32(to + 3 * kFieldBytes, _mm256_and_si256(_mm256_srli_epi16(v, 6), field));
-        }
     }
 };
 
