@@ -47,7 +47,9 @@ typedef enum tb_scale_granularity {
 typedef enum tb_activation_kind {
     TB_ACT_INT8_TOKEN = 0, /* W1.58A8: int8, one scale per token (the default of b1.58) */
     TB_ACT_INT8_BLOCK = 1, /* int8, one scale per `activation_block` columns (prepared_block.h) */
-    TB_ACT_FLOAT = 2       /* float32 as given */
+    TB_ACT_FLOAT = 2,      /* float32 as given */
+    /* int8, four scales per token: scale i is of the columns with k / activation_block % 4 == i */
+    TB_ACT_INT8_PHASE = 3
 } tb_activation_kind;
 
 typedef enum tb_exactness {
@@ -236,6 +238,11 @@ typedef struct tb_kernel {
      * tree 8 -> 4 -> 2 -> 1. Its bound is between y and the sum of w as unpacked and x as
      * quantised; what storing w and quantising x cost is not in it. q8_0, q4_0 and q6_k with
      * activations as in prepared_block.h.
+     * The same with blocks of 256 columns (llama.cpp's Q8_K, prepared_q8k.h): one lane, y =
+     * fma(d_b * dx_b, (float)S_b, y), b ascending from 0.
+     * Bounded int8-phase class (ik_llama.cpp's Q8_K64 and Q8_K16, prepared_phase.h): S_i = sum of
+     * trit * q over the columns of phase i in integers; y = sw * t with t = fma(dx_3, S_3,
+     * fma(dx_2, S_2, fma(dx_1, S_1, dx_0 * S_0))), sums converted to float, sw the row's scale.
      * Hence, in all classes, the same bits from any ISA, split, batch and tile. The caller has made
      * the shape pass accepts. */
     void (*gemv)(const tb_product* p);

@@ -1,6 +1,6 @@
-/* The last step of every exact kernel with one scale per tensor: from the sum of unsigned codes to
- * the result. Codes are trits + 1, so  sum_k trit*q = sum_k code*q - sum_k q.  Static: an ISA file
- * compiles its own copy. */
+/* The last step of every exact kernel: from the sum of unsigned codes to the result. Codes are
+ * trits + 1, so  sum_k trit*q = sum_k code*q - sum_k q.  Static: an ISA file compiles its own
+ * copy. */
 #ifndef TRITBENCH_KERNELS_DOT_EPILOGUE_H
 #define TRITBENCH_KERNELS_DOT_EPILOGUE_H
 
@@ -22,6 +22,15 @@ struct Sink {
 struct Token {
     int32_t sum;  // of q over the row
     float scale;  // dx * sw
+};
+
+// Of kernels that ask for the scales of some rows: one for the whole tensor.
+struct TensorScale {
+    float value;
+
+    void operator()(int64_t, int64_t rows, float* to) const {
+        for (int64_t r = 0; r < rows; ++r) to[r] = value;
+    }
 };
 
 inline Token token_of(const tb_int8_batch& x, int64_t m, float weight_scale) {

@@ -116,9 +116,9 @@ inline void panel64_tokens(int64_t tokens, const uint8_t* codes, const int8_t* x
     panel64_tile<Most>(codes, x, ldx, quads, add, sums);
 }
 
-// The results of one token for `rows` <= 64 rows from n on.
+// The results of one token for `rows` <= 64 rows from n on; token.scale is of the activations only.
 inline void panel64_put(const Sink& out, int64_t m, int64_t n, int64_t rows, const __m512i* sums,
-                        const Token& token) {
+                        const Token& token, const float* row_scales) {
     const int64_t at = m * out.ld + n;
     for (int64_t r = 0; r < rows; r += 16) {
         const auto mask = static_cast<__mmask16>(rows - r < 16 ? (1 << (rows - r)) - 1 : 0xffff);
@@ -126,14 +126,17 @@ inline void panel64_put(const Sink& out, int64_t m, int64_t n, int64_t rows, con
         if (out.acc != nullptr) {
             _mm512_mask_storeu_epi32(out.acc + at + r, mask, sum);
         } else {
-            const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(token.scale));
+            const __m512 scale =
+                _mm512_mul_ps(_mm512_set1_ps(token.scale), _mm512_load_ps(row_scales + r));
+            const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);
             _mm512_mask_storeu_ps(out.y + at + r, mask, y);
         }
     }
 }
 
-template <class Unpack>
-void gemm_panel64(const tb_product* p, int32_t* acc, float weight_scale) {
+// Scales: void scales(int64_t n, int64_t rows, float* to), the scales of rows n .. n + rows - 1.
+template <class Unpack, class Scales>
+void gemm_panel64(const tb_product* p, int32_t* acc, const Scales& scales) {
     const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
     const auto* packed = static_cast<const uint8_t*>(p->packed);
     const Sink out{p->y, acc, p->ldy};
@@ -144,6 +147,8 @@ void gemm_panel64(const tb_product* p, int32_t* acc, float weight_scale) {
     const int64_t tiles = (p->m + kPanel64Tokens - 1) / kPanel64Tokens;
     for (int64_t n = p->n_begin; n < p->n_end; n += kPanel64Rows) {
         const int64_t rows = p->n_end - n < kPanel64Rows ? p->n_end - n : kPanel64Rows;
+        alignas(64) float row_scales[kPanel64Rows] = {0};
+        scales(n, rows, row_scales);
         for (int64_t begin = 0; begin < k; begin += columns) {
             const int64_t count = k - begin < columns ? k - begin : columns;
             for (int64_t g = 0; g < 4; ++g) {
@@ -159,7 +164,7 @@ void gemm_panel64(const tb_product* p, int32_t* acc, float weight_scale) {
                 const int64_t end = m + tokens;
                 for (; m < end; ++m, sums += 4) {
                     if (begin + count < k) continue;
-                    panel64_put(out, m, n, rows, sums, token_of(x, m, weight_scale));
+                    panel64_put(out, m, n, rows, sums, token_of(x, m, 1.0F), row_scales);
                 }
             }
         }

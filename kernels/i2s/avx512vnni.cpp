@@ -173,7 +173,7 @@ size_t scratch(const tb_shape* s, const tb_tile*, int64_t m) {
 
 void product(const tb_product* p, int32_t* acc) {
     if (p->m <= kFewTokens) return gemv_rows<Core>(p, acc);
-    gemm_panel64<Unpack>(p, acc, tensor_scale(p->shape, p->packed));
+    gemm_panel64<Unpack>(p, acc, TensorScale{tensor_scale(p->shape, p->packed)});
 }
 void multiply(const tb_product* p) {
     product(p, nullptr);

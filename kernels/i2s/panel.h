@@ -21,7 +21,8 @@ void multiply_panels(const tb_product* p, int32_t* acc) {
     const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
     const auto* bytes = static_cast<const uint8_t*>(p->packed);
     auto* codes = static_cast<uint8_t*>(p->scratch);
-    const float scale = tensor_scale(p->shape, p->packed);
+    float scales[kPanelRows];
+    TensorScale{tensor_scale(p->shape, p->packed)}(0, kPanelRows, scales);
     const Sink out{p->y, acc, p->ldy};
     for (int64_t n = p->n_begin; n < p->n_end; n += kPanelRows) {
         const int64_t rows = p->n_end - n < kPanelRows ? p->n_end - n : kPanelRows;
@@ -30,7 +31,7 @@ void multiply_panels(const tb_product* p, int32_t* acc) {
             unpack_stream(bytes, (n + r) * x.k, x.k, row);
             memset(row + x.k, 0, static_cast<size_t>(x.kp - x.k));
         }
-        multiply_codes<Tile>(codes, x.kp, n, rows, x.kp, x, scale, out);
+        multiply_codes<Tile>(codes, x.kp, n, rows, x.kp, x, scales, out);
     }
 }
 

@@ -37,11 +37,12 @@ void product_direct(const tb_product* p, int32_t* acc) {
     if (p->m == 1) return gemv_streams<Tile, false>(p, acc);
     const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
     const auto* rows = static_cast<const uint8_t*>(p->packed);
-    const float scale = tensor_scale(p->shape, p->packed);
+    float scales[kCodeRows];
+    TensorScale{tensor_scale(p->shape, p->packed)}(0, kCodeRows, scales);
     const Sink out{p->y, acc, p->ldy};
     for (int64_t n = p->n_begin; n < p->n_end; n += kCodeRows) {
         const int64_t count = p->n_end - n < kCodeRows ? p->n_end - n : kCodeRows;
-        multiply_codes<Tile>(rows + n * p->shape.k, p->shape.k, n, count, p->shape.k, x, scale,
+        multiply_codes<Tile>(rows + n * p->shape.k, p->shape.k, n, count, p->shape.k, x, scales,
                              out);
     }
 }
