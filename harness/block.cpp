@@ -77,6 +77,15 @@ void set_times(Row& row, std::span<const double> samples_ns, std::set<std::strin
     }
 }
 
+void set_ceiling(Row& row, double ceiling_gb_per_s, const std::string& probe, double gb_per_s,
+                 std::set<std::string>& marks) {
+    const double percent = 100 * gb_per_s / ceiling_gb_per_s;
+    row.set(Column::CeilingGbPerS, ceiling_gb_per_s, 2);
+    row.set(Column::CeilingProbe, probe);
+    row.set(Column::PctOfCeiling, percent, 1);
+    if (percent > 105) marks.insert("above_ceiling");
+}
+
 NoiseWatch::NoiseWatch()
     : at_start_(noise_marks_now()), before_(noise_sample_now()), since_ns_(now_ns()) {}
 
@@ -105,18 +114,15 @@ void BlockCeilings::measure(ThreadPool& pool, uint64_t footprint, AllocationKind
 void BlockCeilings::set(Row& row, ThreadPool& pool, uint64_t footprint, AllocationKind kind,
                         double bytes, double median_ns, std::set<std::string>& marks) {
     double best = 0;
+    std::string best_probe;
     for (Ceilings& round : rounds_) {
         std::string probe;
         const double rate = round.read_gb_per_s(pool, footprint, kind, &probe);
         if (rate <= best) continue;
         best = rate;
-        row.set(Column::CeilingProbe, probe);
+        best_probe = probe;
     }
-    const double gb_per_s = bytes / median_ns;
-    const double percent = 100 * gb_per_s / best;
-    row.set(Column::CeilingGbPerS, best, 2);
-    row.set(Column::PctOfCeiling, percent, 1);
-    if (percent > 105) marks.insert("above_ceiling");
+    set_ceiling(row, best, best_probe, bytes / median_ns, marks);
 }
 
 void BlockCeilings::measure_peaks(ThreadPool& pool, const std::set<const tb_kernel*>& kernels) {

@@ -44,6 +44,10 @@ Row failed_row(const std::string& reason);
 // than a tenth of the median.
 void set_times(Row& row, std::span<const double> samples_ns, std::set<std::string>& marks);
 
+// Ceiling, probe and percent; the mark above_ceiling over 105%.
+void set_ceiling(Row& row, double ceiling_gb_per_s, const std::string& probe, double gb_per_s,
+                 std::set<std::string>& marks);
+
 // Environment marks now, and what happened since the object was made.
 class NoiseWatch {
   public:
@@ -64,7 +68,7 @@ class BlockCeilings {
     void measure(ThreadPool& pool, uint64_t footprint, AllocationKind kind);
     // Forgets nothing, but measures anew from here on.
     void second_round();
-    // Sets ceiling, probe and percent; the mark above_ceiling over 105%.
+    // See set_ceiling.
     void set(Row& row, ThreadPool& pool, uint64_t footprint, AllocationKind kind, double bytes,
              double median_ns, std::set<std::string>& marks);
 

@@ -79,8 +79,10 @@ constexpr ColumnInfo kColumns[] = {
      "Distinct bytes touched by the timed loop: for cold cells all copies of the weights.", 1},
     {"gb_per_s", "GB/s", "bytes / median_ns; empty for prefill.", 1},
     {"ceiling_gb_per_s", "GB/s",
-     "Read bandwidth measured in the same run with the same threads, pins and footprint: the "
-     "better of one measurement before and one after the cell. gemv and decode only.",
+     "Read bandwidth with the same threads and pins. Cold kernel cells: the median of as many "
+     "readings of the very copies of the weights as the cell has repetitions, one after each of "
+     "them. Hot cells and decode: of other memory of the same footprint, the better of one "
+     "measurement before and one after the cell. gemv and decode only.",
      1},
     {"ceiling_probe", "", "The loop that measured the ceiling.", 1},
     {"pct_of_ceiling", "%", "gb_per_s in percent of ceiling_gb_per_s; gemv and decode only.", 1},

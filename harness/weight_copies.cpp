@@ -13,18 +13,27 @@ WeightCopies::WeightCopies(ThreadPool& pool, const tb_kernel& kernel, const tb_t
         return;
     }
     const size_t bytes = original_.bytes.size();
-    const size_t stride = (bytes + overread + 4095) / 4096 * 4096;
-    arena_ = AlignedBuffer(stride * count);
+    stride_ = (bytes + overread + 4095) / 4096 * 4096;
+    arena_ = AlignedBuffer(stride_ * count);
     // Written in parallel: the time goes into page faults.
     pool.for_each_worker([&](int worker, int workers) {
         const auto [begin, end] = split_range(static_cast<int64_t>(count), 1, worker, workers);
         for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-            std::memcpy(arena_.data() + i * stride, original_.bytes.data(), bytes);
+            std::memcpy(arena_.data() + i * stride_, original_.bytes.data(), bytes);
         }
     });
     for (size_t i = 0; i < count; ++i) {
-        views_.push_back(view_packed(kernel, tile, shape, {arena_.data() + i * stride, bytes}));
+        views_.push_back(view_packed(kernel, tile, shape, {arena_.data() + i * stride_, bytes}));
     }
+}
+
+std::span<const std::byte> WeightCopies::take(uint64_t bytes) {
+    const size_t wanted = static_cast<size_t>((bytes + stride_ - 1) / stride_);
+    // Where too few are left before the end, the few are what is read.
+    const size_t taken = std::clamp<size_t>(wanted, 1, count() - next);
+    const std::byte* begin = arena_.data() + next * stride_;
+    next = (next + taken) % count();
+    return {begin, taken * stride_};
 }
 
 bool WeightCopies::intact(ThreadPool& pool) const {

@@ -1,7 +1,9 @@
 // Copies of packed weights to rotate over, so that every product finds its weights cold.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "model/bitlinear.h"
@@ -20,6 +22,10 @@ class WeightCopies {
     const PackedWeights* views() const { return views_.data(); }
     uint64_t total_bytes() const { return views_.size() * original_.bytes.size(); }
 
+    // Takes the next copies in turn, as many as hold `bytes` and at most all of them: one piece of
+    // memory, 64-byte aligned, that ends with a copy. Only for count() > 1.
+    std::span<const std::byte> take(uint64_t bytes);
+
     // True while every copy holds the bytes of the original.
     bool intact(ThreadPool& pool) const;
 
@@ -28,6 +34,7 @@ class WeightCopies {
   private:
     PackedWeights original_;
     AlignedBuffer arena_;
+    size_t stride_ = 0;  // between copies
     std::vector<PackedWeights> views_;
 };
 

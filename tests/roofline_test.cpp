@@ -8,9 +8,12 @@
 #include <random>
 #include <vector>
 
+#include "harness/copy_reader.h"
 #include "harness/roofline/ceilings.h"
 #include "harness/roofline/probe_memory.h"
 #include "harness/roofline/probe_tables.h"
+#include "harness/roofline/read_loops.h"
+#include "harness/verify/proof.h"
 #include "kernels/api/cpu.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
@@ -68,11 +71,11 @@ TEST_P(ReadProbe, TouchesEachWordOncePerPass) {
             words[i] = random();
             sum += words[i];
         }
-        for (const uint32_t streams : {1u, 4u, 8u})
-            for (const uint32_t prefetch : {0u, 1u})
+        for (const uint32_t streams : {1u, 2u, 4u, 8u})
+            for (const uint32_t how : {TB_READ_PLAIN, TB_READ_PREFETCH, TB_READ_PACED})
                 for (const uint64_t passes : {uint64_t{0}, uint64_t{1}, uint64_t{3}})
-                    EXPECT_EQ(table.read(words, rounds, passes, streams, prefetch), passes * sum)
-                        << rounds << " rounds, " << streams << " streams, prefetch " << prefetch;
+                    EXPECT_EQ(table.read(words, rounds, passes, streams, how), passes * sum)
+                        << rounds << " rounds, " << streams << " streams, how " << how;
     }
 }
 
@@ -288,6 +291,36 @@ TEST(Ceiling, PeaksCoverTheAllowedIsasBestFirst) {
     EXPECT_EQ(isa, ceilings.int8_dot_peaks(pool)[0].isa);
     EXPECT_EQ(ceilings.lookup_gbytes_per_s(pool), ceilings.lookup_peaks(pool)[0].rate);
     EXPECT_EQ(ceilings.float32_fma_gmac_per_s(pool), ceilings.float32_fma_peaks(pool)[0].rate);
+}
+
+WeightCopies five_copies(ThreadPool& pool, size_t count) {
+    const tb_kernel& kernel = *find_kernel("i2s_scalar");
+    const tb_shape shape{64, 256};
+    return {pool, kernel, default_tile(kernel), shape, random_ternary_rows(shape, 1), count, 0};
+}
+
+TEST(CopyReaderTest, TakesItsTurnAmongTheCopies) {
+    ThreadPool pool(2);
+    WeightCopies copies = five_copies(pool, 5);
+    copies.next = 3;
+    const uint64_t one = copies.total_bytes() / 5;
+    const auto last_two = copies.take(4 * one);  // no more than there are before the end
+    EXPECT_EQ(last_two.data() + last_two.size(), copies.take(1).data() + 5 * last_two.size() / 2);
+    EXPECT_EQ(copies.next, 1u);
+    EXPECT_EQ(std::memcmp(last_two.data(), copies.views()[0].bytes.data(), one), 0);
+    EXPECT_TRUE(copies.intact(pool));
+}
+
+TEST(CopyReaderTest, ReadsThemWithOneOfTheLoops) {
+    ThreadPool pool(2);
+    WeightCopies copies = five_copies(pool, 5);
+    CopyReader reader(pool, copies);
+    bool known = false;
+    for (const ReadLoop& loop : read_loops()) known |= reader.loop().starts_with(loop.name());
+    EXPECT_TRUE(known) << reader.loop();
+    const double gb_per_s = reader.read();
+    EXPECT_TRUE(std::isfinite(gb_per_s) && gb_per_s > 0) << gb_per_s;
+    EXPECT_TRUE(copies.intact(pool));
 }
 
 TEST(Ceiling, BadRequestsAreRefused) {

@@ -10,6 +10,7 @@
 #include "harness/roofline/probe_memory.h"
 #include "harness/roofline/probe_runner.h"
 #include "harness/roofline/probe_tables.h"
+#include "harness/roofline/read_loops.h"
 #include "kernels/api/error.h"
 
 namespace tritbench {
@@ -19,12 +20,6 @@ namespace {
 std::string pins_key(const ThreadPool& pool) {
     return fmt::format("{}", fmt::join(pool.pins(), ","));
 }
-
-struct ReadShape {
-    uint32_t streams;
-    uint32_t prefetch;
-};
-constexpr ReadShape kReadShapes[] = {{1, 0}, {1, 1}, {4, 0}, {4, 1}, {8, 1}};
 
 // Rounds per worker for its share of the footprint. Streams of a long part lie an odd number of
 // cache lines (modulo 64) apart, or all of them would fall into the same cache sets.
@@ -37,26 +32,15 @@ uint64_t rounds_per_worker(uint64_t footprint, int workers) {
 }
 
 std::vector<Candidate> read_candidates(const ProbeMemory& memory, uint64_t rounds, int workers) {
-    std::vector<const tb_probe_table*> readers;
-    for (const tb_probe_table* table : allowed_probe_tables())
-        if (table->read) readers.push_back(table);
     std::vector<Candidate> candidates;
-    const auto add = [&](const tb_probe_table* table, const ReadShape& shape) {
+    for (const ReadLoop& loop : read_loops()) {
         Candidate c;
-        c.name =
-            fmt::format("{} {} stream{}{}", table->isa, shape.streams, shape.streams > 1 ? "s" : "",
-                        shape.prefetch ? ", prefetch 2 KiB" : "");
-        c.repeat = [table, shape, &memory, rounds](int worker, uint64_t passes) {
-            return table->read(memory.part(worker), rounds, passes, shape.streams, shape.prefetch);
+        c.name = loop.name();
+        c.repeat = [loop, &memory, rounds](int worker, uint64_t passes) {
+            return loop.read(memory.part(worker), rounds, passes);
         };
         c.work_per_unit = static_cast<double>(rounds) * TB_PROBE_ROUND_BYTES * workers;
         candidates.push_back(std::move(c));
-    };
-    for (const ReadShape& shape : kReadShapes) add(readers.back(), shape);
-    // The next narrower ISA too, in the two extreme shapes: wide registers may lower the clock.
-    if (readers.size() > 1) {
-        add(readers[readers.size() - 2], {1, 0});
-        add(readers[readers.size() - 2], {4, 1});
     }
     return candidates;
 }

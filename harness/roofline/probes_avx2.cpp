@@ -17,7 +17,12 @@ inline __m256i load(const char* p) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
 }
 
-template <uint32_t kStreams, bool kPrefetch>
+// A few cycles: as many instructions as a core decodes in eight.
+inline void pause_briefly() {
+    asm volatile(".fill 48, 1, 0x90");
+}
+
+template <uint32_t kStreams, uint32_t kHow>
 uint64_t read_streams(const void* base, uint64_t rounds, uint64_t passes) {
     constexpr uint64_t kBytes = TB_PROBE_ROUND_BYTES / kStreams;  // of a stream per round
     constexpr uint32_t kLines = 8 / kStreams;
@@ -31,7 +36,7 @@ uint64_t read_streams(const void* base, uint64_t rounds, uint64_t passes) {
     for (uint64_t pass = 0; pass < passes; ++pass) {
         asm volatile("" : : "r"(base) : "memory");  // each pass reads memory anew
         for (uint64_t at = 0; at < stride; at += kBytes) {
-            if (kPrefetch)
+            if (kHow == TB_READ_PREFETCH)
                 for (uint32_t i = 0; i < 8; ++i) _mm_prefetch(line(i) + at + 2048, _MM_HINT_T0);
             s0 = _mm256_add_epi64(s0, load(line(0) + at));
             s1 = _mm256_add_epi64(s1, load(line(0) + at + 32));
@@ -41,6 +46,7 @@ uint64_t read_streams(const void* base, uint64_t rounds, uint64_t passes) {
             s5 = _mm256_add_epi64(s5, load(line(2) + at + 32));
             s6 = _mm256_add_epi64(s6, load(line(3) + at));
             s7 = _mm256_add_epi64(s7, load(line(3) + at + 32));
+            if (kHow == TB_READ_PACED) pause_briefly();
             s0 = _mm256_add_epi64(s0, load(line(4) + at));
             s1 = _mm256_add_epi64(s1, load(line(4) + at + 32));
             s2 = _mm256_add_epi64(s2, load(line(5) + at));
@@ -49,6 +55,7 @@ uint64_t read_streams(const void* base, uint64_t rounds, uint64_t passes) {
             s5 = _mm256_add_epi64(s5, load(line(6) + at + 32));
             s6 = _mm256_add_epi64(s6, load(line(7) + at));
             s7 = _mm256_add_epi64(s7, load(line(7) + at + 32));
+            if (kHow == TB_READ_PACED) pause_briefly();
         }
     }
     s0 = _mm256_add_epi64(_mm256_add_epi64(s0, s1), _mm256_add_epi64(s2, s3));
@@ -58,21 +65,24 @@ uint64_t read_streams(const void* base, uint64_t rounds, uint64_t passes) {
     return parts[0] + parts[1] + parts[2] + parts[3];
 }
 
-uint64_t read(const void* base, uint64_t rounds, uint64_t passes, uint32_t streams,
-              uint32_t prefetch) {
-    switch (streams * 2 + (prefetch ? 1 : 0)) {
-        case 16:
-            return read_streams<8, false>(base, rounds, passes);
-        case 17:
-            return read_streams<8, true>(base, rounds, passes);
-        case 8:
-            return read_streams<4, false>(base, rounds, passes);
-        case 9:
-            return read_streams<4, true>(base, rounds, passes);
-        case 3:
-            return read_streams<1, true>(base, rounds, passes);
+uint64_t read(const void* base, uint64_t rounds, uint64_t passes, uint32_t streams, uint32_t how) {
+    switch (streams * 4 + how) {
+        case 4 + TB_READ_PREFETCH:
+            return read_streams<1, TB_READ_PREFETCH>(base, rounds, passes);
+        case 4 + TB_READ_PACED:
+            return read_streams<1, TB_READ_PACED>(base, rounds, passes);
+        case 8 + TB_READ_PACED:
+            return read_streams<2, TB_READ_PACED>(base, rounds, passes);
+        case 16 + TB_READ_PLAIN:
+            return read_streams<4, TB_READ_PLAIN>(base, rounds, passes);
+        case 16 + TB_READ_PREFETCH:
+            return read_streams<4, TB_READ_PREFETCH>(base, rounds, passes);
+        case 32 + TB_READ_PLAIN:
+            return read_streams<8, TB_READ_PLAIN>(base, rounds, passes);
+        case 32 + TB_READ_PREFETCH:
+            return read_streams<8, TB_READ_PREFETCH>(base, rounds, passes);
         default:
-            return read_streams<1, false>(base, rounds, passes);
+            return read_streams<1, TB_READ_PLAIN>(base, rounds, passes);
     }
 }
 

@@ -34,9 +34,8 @@ uint64_t read_streams(const void* base, uint64_t rounds, uint64_t passes) {
     return total;
 }
 
-uint64_t read(const void* base, uint64_t rounds, uint64_t passes, uint32_t streams,
-              uint32_t prefetch) {
-    switch (streams * 2 + (prefetch ? 1 : 0)) {
+uint64_t read(const void* base, uint64_t rounds, uint64_t passes, uint32_t streams, uint32_t how) {
+    switch (streams * 2 + (how == TB_READ_PREFETCH ? 1 : 0)) {
         case 16:
             return read_streams<8, false>(base, rounds, passes);
         case 17:
