@@ -14,6 +14,7 @@
 
 #include "kernels/blocks/layout.h"
 #include "kernels/dot/prefetch.h"
+#include "kernels/dot/streams.h"
 
 namespace {
 
@@ -36,11 +37,15 @@ inline void tile_and_store(const tb_product* p, int64_t m, int64_t n, int64_t ap
 // long streams and not R rows that begin again and again.
 template <class Tile, int R, bool Prefetch>
 inline void walk_streams(const tb_product* p) {
-    const int64_t apart = (p->n_end - p->n_begin) / R;
+    const int64_t bytes = row_bytes<typename Tile::Format>(&p->shape);
+    const int64_t apart = rows_apart(p->n_end - p->n_begin, R, bytes);
     for (int64_t n = p->n_begin; n < p->n_begin + apart; ++n) {
         tile_and_store<Tile, R, 1, Prefetch>(p, 0, n, apart);
     }
-    for (int64_t n = p->n_begin + R * apart; n < p->n_end; ++n) tile_and_store<Tile, 1, 1>(p, 0, n);
+    // What is left is as many streams again, and then single rows.
+    const int64_t next = p->n_begin + R * apart, few = (p->n_end - next) / R;
+    for (int64_t n = next; n < next + few; ++n) tile_and_store<Tile, R, 1, Prefetch>(p, 0, n, few);
+    for (int64_t n = next + R * few; n < p->n_end; ++n) tile_and_store<Tile, 1, 1>(p, 0, n);
 }
 
 // The one token of a wide matrix does not stay in L1 (1.25 bytes a column, beside R rows that pass

@@ -24,6 +24,7 @@
 
 #include "kernels/dot/epilogue.h"
 #include "kernels/dot/prefetch.h"
+#include "kernels/dot/streams.h"
 #include "kernels/i2s/layout.h"
 
 namespace {
@@ -129,10 +130,14 @@ void gemv_streams(const tb_product* p, int32_t* acc) {
     if (!tokens.on_fields) return multiply_odd_rows<Core>(p, tokens, epilogue, out);
     constexpr int kRows = Core::kRows;
     const int64_t rows = p->n_end - p->n_begin;
-    const int64_t apart = rows / kRows / tokens.phases * tokens.phases;
+    const int64_t apart = rows_apart(rows, kRows, p->shape.k / 4, tokens.phases);
     multiply_rows<Core, kRows, Prefetch, One>(p, tokens, epilogue, out, p->n_begin, apart, apart);
-    multiply_rows<Core, 1, Prefetch, One>(p, tokens, epilogue, out, p->n_begin + kRows * apart,
-                                          rows - kRows * apart, 0);
+    // What is left is as many streams again, and then single rows.
+    const int64_t next = p->n_begin + kRows * apart;
+    const int64_t few = (p->n_end - next) / kRows / tokens.phases * tokens.phases;
+    multiply_rows<Core, kRows, Prefetch, One>(p, tokens, epilogue, out, next, few, few);
+    multiply_rows<Core, 1, Prefetch, One>(p, tokens, epilogue, out, next + kRows * few,
+                                          p->n_end - next - kRows * few, 0);
 }
 
 // m <= kFewTokens.
