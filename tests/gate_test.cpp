@@ -89,7 +89,8 @@ TEST(Gate, EveryKernelThatRunsHerePasses) {
         EXPECT_EQ(found(*k), "") << k->id;
         const std::vector<tb_tile> tiles = all_tiles(*k);
         for (size_t i = 1; i < tiles.size(); ++i) {
-            EXPECT_EQ(run_gate(*k, tiles[i], GateDepth::Sample).reason, "")
+            const auto cases = gate_cases_of_tile(*k, tiles[i], GateDepth::Quick, i, tiles.size());
+            EXPECT_EQ(run_gate(*k, tiles[i], cases).reason, "")
                 << k->id << " " << tile_name(*k, tiles[i]);
         }
     }
@@ -231,6 +232,53 @@ TEST(Gate, FindsABatchSizeThatGoesWrong) {
         if (p->m == 7) corrupt(p, [](int64_t m, int64_t) { return m == 6; });
     };
     EXPECT_NE(found(with(seven, accumulate_of)), "");
+}
+
+// A layout with a scale per row, read at the wrong row: the first of the call, or the one before.
+TEST(Gate, FindsTheScaleOfAnotherRow) {
+    static const tb_kernel& own = *find_kernel("iq2_bn_scalar");
+    EXPECT_EQ(found(own), "");
+    tb_kernel mutant = own;
+    mutant.id = "mutant";
+    mutant.gemv = mutant.gemm = [](const tb_product* p) {
+        own.gemm(p);
+        for (int64_t n = p->n_begin; n < p->n_end; ++n) {
+            float scales[2] = {};
+            const int64_t other = n == 0 ? 0 : n - 1;
+            for (int i = 0; i < 2; ++i) {
+                const int64_t row = i == 0 ? n : other;
+                const tb_weights_out out{nullptr, nullptr, p->shape.k, scales + i};
+                own.unpack(&p->shape, p->tile, p->packed, row, row + 1, &out);
+            }
+            for (int64_t m = 0; m < p->m; ++m) p->y[m * p->ldy + n] *= scales[1] / scales[0];
+        }
+    };
+    EXPECT_NE(found(mutant), "");
+    EXPECT_NE(found(mutant).find("expected"), std::string::npos)
+        << "not refused for another reason";
+}
+
+// Layouts that store a scale per row may round it to half precision, and no further.
+TEST(Gate, FindsAScaleThatIsNeitherGivenNorItsHalf) {
+    static const tb_kernel& own = *find_kernel("iq2_bn_scalar");
+    const auto with_unpack = [](float (*change)(float)) {
+        static float (*stored)(float);
+        stored = change;
+        tb_kernel k = own;
+        k.pack = [](const tb_shape* s, const tb_tile* tile, const tb_weights* w, int64_t begin,
+                    int64_t end, void* packed) {
+            std::vector<float> scales(w->scales, w->scales + (end - begin));
+            for (float& scale : scales) scale = stored(scale);
+            tb_weights changed = *w;
+            changed.scales = scales.data();
+            return own.pack(s, tile, &changed, begin, end, packed);
+        };
+        return k;
+    };
+    EXPECT_EQ(found(with_unpack([](float scale) { return scale; })), "");
+    EXPECT_EQ(found(with_unpack(reference::nearest_half)), "");
+    EXPECT_NE(found(with_unpack([](float scale) { return scale * (1 + 0x1p-20F); })), "");
+    EXPECT_NE(found(with_unpack([](float scale) { return 1 / scale; })), "");
 }
 
 TEST(Gate, FindsPackedBytesThatDependOnTheSplit) {

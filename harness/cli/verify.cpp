@@ -34,9 +34,11 @@ struct Verdict {
 Verdict prove(const tb_kernel& kernel, GateDepth depth, const std::string& title) {
     Verdict verdict{&kernel, "no", "", 0, 0};
     const std::vector<tb_tile> tiles = all_tiles(kernel);
+    std::vector<std::vector<GateCase>> cases;
     size_t total = 0;
     for (size_t i = 0; i < tiles.size(); ++i) {
-        total += gate_cases(kernel, depth_of_tile(i, depth)).size();
+        cases.push_back(gate_cases_of_tile(kernel, tiles[i], depth, i, tiles.size()));
+        total += cases.back().size();
     }
     Progress progress(title, total);
     const auto start = std::chrono::steady_clock::now();
@@ -51,7 +53,7 @@ Verdict prove(const tb_kernel& kernel, GateDepth depth, const std::string& title
                     reporter.alive();
                     reporter.advance(1);
                 };
-                const ProofResult result = run_gate(kernel, tile, depth_of_tile(i, depth), done);
+                const ProofResult result = run_gate(kernel, tile, cases[i], done);
                 std::string reason = result.reason;
                 if (!result.ok() && kernel.tile_param_count > 0) {
                     reason = fmt::format("tile {}: {}", tile_name(kernel, tile), reason);

@@ -6,6 +6,7 @@
 
 #include "harness/verify/proof.h"
 #include "harness/verify/random_data.h"
+#include "harness/verify/scaled_activations.h"
 #include "kernels/reference/oracle.h"
 
 namespace tritbench {
@@ -15,12 +16,12 @@ namespace {
 constexpr int64_t kSampledRows = 12;
 constexpr int64_t kChunkRows = 32;
 
-bool is_exact(const tb_kernel& kernel) {
-    return kernel.exactness == TB_EXACT;
+bool is_ternary(const tb_kernel& kernel) {
+    return kernel.weight_kind == TB_WEIGHT_TERNARY;
 }
 
-bool has_blocks(const tb_kernel& kernel) {
-    return kernel.activation_kind == TB_ACT_INT8_BLOCK;
+bool is_exact(const tb_kernel& kernel) {
+    return kernel.exactness == TB_EXACT;
 }
 
 // Rows as the kernel stores them: packed and unpacked by the kernel itself as a small tensor, so
@@ -37,6 +38,33 @@ AlignedBuffer store_and_reload(const tb_kernel& kernel, const tb_tile& tile, int
     kernel.unpack(&shape, &tile, packed.data(), 0, rows, &out);
     return packed;
 }
+
+// The canonical scale as a layout stores it: as it is, or (where rows or blocks have scales of
+// their own) as the nearest half; which of the two must be the same for all results.
+class StoredScale {
+  public:
+    StoredScale(const tb_kernel& kernel, float scale)
+        : exact_(scale),
+          half_(reference::nearest_half(scale)),
+          may_be_half_(kernel.scale_granularity == TB_SCALE_ROW ||
+                       kernel.scale_granularity == TB_SCALE_BLOCK) {}
+
+    // expected(scale) is the result with that scale.
+    template <class Expected>
+    void compare(float found, Expected expected) {
+        const float with_exact = expected(exact_);
+        if (std::memcmp(&found, &with_exact, sizeof found) != 0) may_be_exact_ = false;
+        if (!may_be_half_) return;
+        const float with_half = expected(half_);
+        if (std::memcmp(&found, &with_half, sizeof found) != 0) may_be_half_ = false;
+    }
+    bool matches() const { return may_be_exact_ || may_be_half_; }
+    float value() const { return may_be_exact_ ? exact_ : half_; }
+
+  private:
+    float exact_, half_;
+    bool may_be_exact_ = true, may_be_half_;
+};
 
 // The rows whose results are compared one by one: the first, the last, and random ones.
 std::vector<int64_t> sample_rows(int64_t n, RandomStream& random) {
@@ -70,7 +98,7 @@ struct CellProof::Impl {
     float scale = 0;                                  // of the tensor
     std::vector<uint64_t> r;                          // one multiplier a row
     std::vector<uint64_t> c;                          // exact: r^T W modulo 2^64
-    std::vector<double> c_float;                      // float: sum_n +-w
+    std::vector<double> c_float;                      // float: sum_n +-w; bounded ternary: +-trit
     std::vector<int64_t> sampled;                     // rows, ascending
     std::vector<int8_t> sampled_trits;                // [sampled][K]
     std::vector<float> sampled_values;                // canonical, and ...
@@ -84,46 +112,50 @@ struct CellProof::Impl {
                             ProductScratch& scratch) const;
     ProofResult check_float(const TestActivations& x, const float* y) const;
     ProofResult check_blocks(const TestActivations& x, const float* y) const;
+    ProofResult check_ternary(const TestActivations& x, const float* y) const;
     ProofResult check_signed_sum(int64_t m, int64_t tokens, const float* x, const float* y,
-                                 double slack) const;
+                                 double factor, double slack) const;
+    ProofResult wrong_value(int64_t n, int64_t m, int64_t tokens, float found,
+                            float expected) const;
 };
 
 // c = r^T W, each worker over its rows, then added up.
 void CellProof::Impl::project(ThreadPool& pool, const RowProvider& rows) {
     const int64_t k = shape.k;
     const auto width = static_cast<size_t>(k);
-    const bool exact = is_exact(*kernel);
+    const bool exact = is_exact(*kernel), ternary = is_ternary(*kernel);
     std::vector<std::vector<uint64_t>> parts(static_cast<size_t>(pool.threads()));
     std::vector<std::vector<double>> float_parts(parts.size());
     pool.for_each_worker([&](int worker, int workers) {
         auto& sum = parts[static_cast<size_t>(worker)];
         auto& float_sum = float_parts[static_cast<size_t>(worker)];
         exact ? sum.assign(width, 0) : float_sum.assign(width, 0);
-        std::vector<int8_t> trits(exact ? width * kChunkRows : 0);
-        std::vector<float> values(exact ? 0 : width * kChunkRows), stored(values.size());
+        const auto add = [&](int64_t n, const auto* row) {
+            if (exact) {
+                const uint64_t factor = r[static_cast<size_t>(n)];
+                for (size_t j = 0; j < width; ++j) {
+                    sum[j] += factor * static_cast<uint64_t>(static_cast<int64_t>(row[j]));
+                }
+            } else {
+                const double factor = sign(n);
+                for (size_t j = 0; j < width; ++j) {
+                    float_sum[j] += factor * static_cast<double>(row[j]);
+                }
+            }
+        };
+        std::vector<int8_t> trits(ternary ? width * kChunkRows : 0);
+        std::vector<float> values(ternary ? 0 : width * kChunkRows), stored(values.size());
         const auto [begin, end] = split_range(shape.n, 1, worker, workers);
         for (int64_t n = begin; n < end; n += kChunkRows) {
             const int64_t count = std::min(kChunkRows, end - n);
             float ignored = 0;
-            rows(n, n + count, exact ? trits.data() : nullptr, exact ? nullptr : values.data(),
+            rows(n, n + count, ternary ? trits.data() : nullptr, ternary ? nullptr : values.data(),
                  &ignored);
-            if (!exact) {
+            if (!ternary) {
                 store_and_reload(*kernel, tile, count, k, values.data(), stored.data());
             }
             for (int64_t i = 0; i < count; ++i) {
-                if (exact) {
-                    const uint64_t factor = r[static_cast<size_t>(n + i)];
-                    const int8_t* t = trits.data() + i * k;
-                    for (size_t j = 0; j < width; ++j) {
-                        sum[j] += factor * static_cast<uint64_t>(int64_t{t[j]});
-                    }
-                } else {
-                    const double factor = sign(n + i);
-                    const float* v = stored.data() + i * k;
-                    for (size_t j = 0; j < width; ++j) {
-                        float_sum[j] += factor * static_cast<double>(v[j]);
-                    }
-                }
+                ternary ? add(n + i, trits.data() + i * k) : add(n + i, stored.data() + i * k);
             }
         }
     });
@@ -151,20 +183,20 @@ CellProof::CellProof(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& t
     impl_->sampled = sample_rows(shape.n, random);
     const auto width = static_cast<size_t>(shape.k);
     const size_t count = impl_->sampled.size();
-    const bool exact = is_exact(kernel);
-    impl_->sampled_trits.resize(exact ? count * width : 0);
-    impl_->sampled_values.resize(exact ? 0 : count * width);
-    impl_->sampled_stored.resize(exact ? 0 : count * width);
+    const bool ternary = is_ternary(kernel);
+    impl_->sampled_trits.resize(ternary ? count * width : 0);
+    impl_->sampled_values.resize(ternary ? 0 : count * width);
+    impl_->sampled_stored.resize(ternary ? 0 : count * width);
     for (size_t i = 0; i < count; ++i) {
         const int64_t n = impl_->sampled[i];
-        canonical_rows(n, n + 1, exact ? impl_->sampled_trits.data() + i * width : nullptr,
-                       exact ? nullptr : impl_->sampled_values.data() + i * width, &impl_->scale);
+        canonical_rows(n, n + 1, ternary ? impl_->sampled_trits.data() + i * width : nullptr,
+                       ternary ? nullptr : impl_->sampled_values.data() + i * width, &impl_->scale);
     }
-    if (exact) return;
+    if (ternary) return;
     const AlignedBuffer packed =
         store_and_reload(kernel, tile, static_cast<int64_t>(count), shape.k,
                          impl_->sampled_values.data(), impl_->sampled_stored.data());
-    if (!has_blocks(kernel)) return;
+    if (!has_scaled_activations(kernel)) return;
     const tb_shape sampled_shape{static_cast<int64_t>(count), shape.k};
     const size_t row_bytes = kernel.packed_size(&sampled_shape, &tile) / count;
     for (size_t i = 0; i < count; ++i) {
@@ -177,6 +209,12 @@ CellProof::CellProof(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& t
 CellProof::~CellProof() = default;
 CellProof::CellProof(CellProof&&) noexcept = default;
 
+ProofResult CellProof::Impl::wrong_value(int64_t n, int64_t m, int64_t tokens, float found,
+                                         float expected) const {
+    return {Proof::No, fmt::format("N={} K={} M={}: y of row {}, token {} is {:a}, expected {:a}",
+                                   shape.n, shape.k, tokens, n, m, found, expected)};
+}
+
 ProofResult CellProof::Impl::check_exact(const PackedWeights& weights,
                                          const PreparedBatch& prepared, const TestActivations& x,
                                          ThreadPool& pool, ProductScratch& scratch) const {
@@ -185,8 +223,10 @@ ProofResult CellProof::Impl::check_exact(const PackedWeights& weights,
     accumulate(pool, *kernel, weights, prepared, scratch, acc.data(), shape.n);
     std::vector<float> y(acc.size(), std::nanf(""));
     multiply(pool, *kernel, weights, prepared, scratch, y.data(), shape.n);
+    StoredScale stored(*kernel, scale);
     for (int64_t m = 0; m < x.m; ++m) {
         const int8_t* q = x.q.data() + m * x.k;
+        const float dx = x.q_scale[static_cast<size_t>(m)];
         const int32_t* sums = acc.data() + static_cast<size_t>(m) * n;
         uint64_t left = 0, right = 0;
         for (size_t i = 0; i < n; ++i) left += r[i] * static_cast<uint64_t>(int64_t{sums[i]});
@@ -211,14 +251,12 @@ ProofResult CellProof::Impl::check_exact(const PackedWeights& weights,
                                 shape.n, shape.k, x.m, m)};
         }
         for (size_t i = 0; i < n; ++i) {
-            const float expected =
-                reference::exact_output(sums[i], x.q_scale[static_cast<size_t>(m)], scale);
             const float found = y[static_cast<size_t>(m) * n + i];
-            if (std::memcmp(&found, &expected, sizeof found) != 0) {
-                return {Proof::No,
-                        fmt::format("N={} K={} M={}: y of row {}, token {} is {:a}, expected {:a}",
-                                    shape.n, shape.k, x.m, i, m, found, expected)};
-            }
+            stored.compare(found,
+                           [&](float sw) { return reference::exact_output(sums[i], dx, sw); });
+            if (stored.matches()) continue;
+            return wrong_value(static_cast<int64_t>(i), m, x.m, found,
+                               reference::exact_output(sums[i], dx, scale));
         }
     }
     return {Proof::BitExact, ""};
@@ -248,7 +286,7 @@ ProofResult CellProof::Impl::check_float(const TestActivations& x, const float* 
             }
         }
         const double slack = rounding * largest * std::sqrt(static_cast<double>(shape.n)) * 2;
-        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, slack);
+        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, 1, slack);
         if (!all.ok()) return all;
     }
     return {Proof::Bounded, ""};
@@ -260,42 +298,76 @@ ProofResult CellProof::Impl::check_blocks(const TestActivations& x, const float*
     if (sampled_blocks.size() != sampled.size()) {
         return {Proof::No, fmt::format("the oracle cannot read the layout {}", kernel->layout)};
     }
-    const auto width = static_cast<size_t>(shape.k);
-    std::vector<int8_t> q(width);
-    std::vector<float> dx((width + 31) / 32), row_x(width);
+    ScaledActivations scaled;
+    const std::string wrong = scaled.make(*kernel, x, true);
+    if (!wrong.empty()) return {Proof::No, wrong};
     // Roundings of one sum of K/256 terms a lane, its tree, and those of scales and stored weights.
     const double rounding = (static_cast<double>(shape.k) / 256 + 8) * 0x1p-24;
     for (int64_t m = 0; m < x.m; ++m) {
         const float* row_y = y + m * shape.n;
-        reference::quantise_blocks(x.x.data() + m * x.k, shape.k, q.data(), dx.data());
-        for (size_t j = 0; j < width; ++j) row_x[j] = static_cast<float>(q[j]) * dx[j / 32];
+        const int8_t* q = scaled.q.data() + m * shape.k;
+        const float* dx = scaled.scale.data() + m * scaled.per_token;
+        const float* row_x = scaled.x.data() + m * shape.k;
         double largest = 0;
         for (size_t i = 0; i < sampled.size(); ++i) {
-            const float expected =
-                reference::dot_blocks(sampled_blocks[i], q.data(), dx.data(), shape.k);
+            const float expected = reference::dot_blocks(sampled_blocks[i], q, dx, shape.k);
             const float found = row_y[sampled[i]];
             if (std::memcmp(&found, &expected, sizeof found) != 0) {
-                return {Proof::No,
-                        fmt::format("N={} K={} M={}: y of row {}, token {} is {:a}, expected {:a}",
-                                    shape.n, shape.k, x.m, sampled[i], m, found, expected)};
+                return wrong_value(sampled[i], m, x.m, found, expected);
             }
-            const auto magnitude =
-                reference::dot_double(sampled_stored.data() + i * width, row_x.data(), shape.k);
-            largest = std::max(largest, magnitude.magnitude);
+            const float* stored = sampled_stored.data() + i * static_cast<size_t>(shape.k);
+            largest = std::max(largest, reference::dot_double(stored, row_x, shape.k).magnitude);
         }
         const double slack = rounding * largest * std::sqrt(static_cast<double>(shape.n)) * 2;
-        ProofResult all = check_signed_sum(m, x.m, row_x.data(), row_y, slack);
+        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, 1, slack);
         if (!all.ok()) return all;
     }
     return {Proof::Bounded, ""};
 }
 
-// sum_n +-y[n] against (sum_n +-w[n]) . x.
+// Ternary rows with several scales a token: the same, from canonical trits and the scale of the
+// tensor as stored.
+ProofResult CellProof::Impl::check_ternary(const TestActivations& x, const float* y) const {
+    ScaledActivations scaled;
+    const std::string wrong = scaled.make(*kernel, x, true);
+    if (!wrong.empty()) return {Proof::No, wrong};
+    StoredScale stored(*kernel, scale);
+    // Of a chain of K/256 (or four) terms, of scales and of the products with them.
+    const double rounding = (static_cast<double>(shape.k) / 256 + 8) * 0x1p-24;
+    for (int64_t m = 0; m < x.m; ++m) {
+        const float* row_y = y + m * shape.n;
+        const int8_t* q = scaled.q.data() + m * shape.k;
+        const float* dx = scaled.scale.data() + m * scaled.per_token;
+        const float* row_x = scaled.x.data() + m * shape.k;
+        for (size_t i = 0; i < sampled.size(); ++i) {
+            const int8_t* trits = sampled_trits.data() + i * static_cast<size_t>(shape.k);
+            const auto expected = [&](float sw) {
+                return ternary_product(*kernel, trits, sw, q, dx, shape.k);
+            };
+            const float found = row_y[sampled[i]];
+            stored.compare(found, expected);
+            if (!stored.matches()) {
+                return wrong_value(sampled[i], m, x.m, found, expected(scale));
+            }
+        }
+        double magnitude = 0;
+        for (int64_t j = 0; j < shape.k; ++j) magnitude += std::fabs(static_cast<double>(row_x[j]));
+        const double sw = static_cast<double>(stored.value());
+        const double slack =
+            rounding * magnitude * sw * std::sqrt(static_cast<double>(shape.n)) * 2;
+        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, sw, slack);
+        if (!all.ok()) return all;
+    }
+    return {Proof::Bounded, ""};
+}
+
+// sum_n +-y[n] against factor * (sum_n +-w[n]) . x.
 ProofResult CellProof::Impl::check_signed_sum(int64_t m, int64_t tokens, const float* x,
-                                              const float* y, double slack) const {
+                                              const float* y, double factor, double slack) const {
     double left = 0, right = 0;
     for (int64_t n = 0; n < shape.n; ++n) left += sign(n) * static_cast<double>(y[n]);
     for (size_t j = 0; j < c_float.size(); ++j) right += c_float[j] * static_cast<double>(x[j]);
+    right *= factor;
     if (std::fabs(left - right) <= slack) return {Proof::Bounded, ""};
     return {Proof::No, fmt::format("N={} K={} M={}: the signed sum over all rows of token {} is "
                                    "{}, expected {} within {}",
@@ -310,53 +382,9 @@ ProofResult CellProof::check(ThreadPool& pool, const PackedWeights& weights,
     if (is_exact(kernel)) return impl_->check_exact(weights, prepared, x, pool, scratch);
     std::vector<float> y(static_cast<size_t>(impl_->shape.n * x.m), std::nanf(""));
     multiply(pool, kernel, weights, prepared, scratch, y.data(), impl_->shape.n);
-    return has_blocks(kernel) ? impl_->check_blocks(x, y.data()) : impl_->check_float(x, y.data());
-}
-
-TestActivations quantised(std::vector<float> x, int64_t m, int64_t k) {
-    TestActivations a{m, k, std::move(x), {}, {}};
-    a.q.resize(a.x.size());
-    a.q_scale.resize(static_cast<size_t>(m));
-    for (int64_t i = 0; i < m; ++i) {
-        reference::quantise_row(a.x.data() + i * k, k, a.q.data() + i * k,
-                                &a.q_scale[static_cast<size_t>(i)]);
-    }
-    return a;
-}
-
-TestActivations random_activations(int64_t m, int64_t k, uint64_t seed) {
-    RandomStream random(seed);
-    std::vector<float> x(static_cast<size_t>(m * k));
-    for (float& value : x) {
-        value = random.uniform() + random.uniform();
-        if (random.below(256) == 0) value *= 8;
-    }
-    return quantised(std::move(x), m, k);
-}
-
-RowProvider random_ternary_rows(tb_shape shape, uint64_t seed, double zeros) {
-    const auto zero_bytes = static_cast<int>(std::lround(std::clamp(zeros, 0.0, 1.0) * 256));
-    const int positive = zero_bytes + (256 - zero_bytes) / 2;
-    const float scale = 0.0371F + static_cast<float>(mix64(seed) % 1000) * 1e-5F;
-    return [=](int64_t begin, int64_t end, int8_t* trits, float* values, float* scales) {
-        if (scales != nullptr) *scales = scale;
-        int8_t table[256];
-        for (int i = 0; i < 256; ++i) {
-            table[i] = static_cast<int8_t>(i < zero_bytes ? 0 : i < positive ? 1 : -1);
-        }
-        for (int64_t n = begin; n < end; ++n) {
-            RandomStream random(seed ^ mix64(static_cast<uint64_t>(n)));
-            for (int64_t k = 0; k < shape.k; k += 8) {
-                const uint64_t bits = random.next();
-                const int64_t at = (n - begin) * shape.k + k;
-                for (int64_t i = 0; i < std::min<int64_t>(8, shape.k - k); ++i) {
-                    const int8_t trit = table[bits >> (8 * i) & 0xff];
-                    if (trits != nullptr) trits[at + i] = trit;
-                    if (values != nullptr) values[at + i] = static_cast<float>(trit) * scale;
-                }
-            }
-        }
-    };
+    if (!has_scaled_activations(kernel)) return impl_->check_float(x, y.data());
+    return is_ternary(kernel) ? impl_->check_ternary(x, y.data())
+                              : impl_->check_blocks(x, y.data());
 }
 
 }  // namespace tritbench

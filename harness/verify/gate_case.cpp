@@ -7,8 +7,9 @@
 #include <cstring>
 #include <vector>
 
-#include "harness/verify/proof.h"
+#include "harness/verify/gate_data.h"
 #include "harness/verify/random_data.h"
+#include "harness/verify/scaled_activations.h"
 #include "kernels/reference/oracle.h"
 
 namespace tritbench {
@@ -19,134 +20,6 @@ namespace {
 constexpr uint32_t kPoison = 0x7fc0dead;
 constexpr int64_t kExtraColumns = 3;  // y rows are this much longer than N: must stay untouched
 
-struct Data {
-    std::vector<int8_t> trits;  // ternary kernels: canonical weights
-    std::vector<float> values;  // others
-    float scale = 0;
-    TestActivations x;
-};
-
-int8_t patterned_trit(WeightPattern pattern, int64_t n, RandomStream& random) {
-    switch (pattern) {
-        case WeightPattern::AllPlus:
-            return 1;
-        case WeightPattern::AllMinus:
-            return -1;
-        case WeightPattern::AllZero:
-            return 0;
-        case WeightPattern::Mixed:
-            break;
-    }
-    // Rows 3, 4 and 5 of every eight are of one sign or zero; the others random.
-    switch (n % 8) {
-        case 3:
-            return 1;
-        case 4:
-            return -1;
-        case 5:
-            return 0;
-        default:
-            return static_cast<int8_t>(random.below(3) - 1);
-    }
-}
-
-// Tokens cycle through random, all +127, all -127, all -128, zero, non-negative (after ReLU^2).
-int8_t patterned_activation(int64_t token, RandomStream& random) {
-    const auto any = static_cast<int8_t>(random.below(256) - 128);
-    switch (token % 6) {
-        case 1:
-            return 127;
-        case 2:
-            return -127;
-        case 3:
-            return -128;
-        case 4:
-            return 0;
-        case 5:
-            return static_cast<int8_t>(any < 0 ? 0 : any);
-        default:
-            return any;
-    }
-}
-
-Data make_data(const tb_kernel& kernel, const GateCase& c) {
-    Data data;
-    RandomStream random(c.seed);
-    const auto weights = static_cast<size_t>(c.shape.n * c.shape.k);
-    data.scale = 0.001F + static_cast<float>(random.below(1000)) * 1e-4F;
-    data.trits.resize(weights);
-    for (size_t i = 0; i < weights; ++i) {
-        data.trits[i] = patterned_trit(c.weights, static_cast<int64_t>(i) / c.shape.k, random);
-    }
-    if (kernel.weight_kind != TB_WEIGHT_TERNARY) {
-        data.values.resize(weights);
-        for (size_t i = 0; i < weights; ++i) {
-            // Ternary weights as a float baseline holds them, or any value.
-            data.values[i] = c.seed % 2 == 0 ? static_cast<float>(data.trits[i]) * data.scale
-                                             : random.uniform() * 2;
-        }
-    }
-    // Batches of one cycle through the patterns with the seed.
-    const int64_t first = c.m == 1 ? static_cast<int64_t>(c.seed % 6) : 0;
-    const auto count = static_cast<size_t>(c.m * c.shape.k);
-    if (c.float_input) {
-        std::vector<float> x(count);
-        for (int64_t m = 0; m < c.m; ++m) {
-            for (int64_t k = 0; k < c.shape.k; ++k) {
-                const float pattern = patterned_activation(first + m, random);
-                x[static_cast<size_t>(m * c.shape.k + k)] =
-                    (first + m) % 6 == 0 ? random.uniform() * 3 : pattern / 64;
-            }
-        }
-        data.x = quantised(std::move(x), c.m, c.shape.k);
-        return data;
-    }
-    data.x = {c.m, c.shape.k, std::vector<float>(count), std::vector<int8_t>(count),
-              std::vector<float>(static_cast<size_t>(c.m))};
-    for (int64_t m = 0; m < c.m; ++m) {
-        const float scale = 0.01F + static_cast<float>(random.below(100)) * 1e-3F;
-        data.x.q_scale[static_cast<size_t>(m)] = scale;
-        for (int64_t k = 0; k < c.shape.k; ++k) {
-            const auto at = static_cast<size_t>(m * c.shape.k + k);
-            data.x.q[at] = patterned_activation(first + m, random);
-            data.x.x[at] = static_cast<float>(data.x.q[at]) * scale;
-        }
-    }
-    return data;
-}
-
-bool has_blocks(const tb_kernel& kernel) {
-    return kernel.activation_kind == TB_ACT_INT8_BLOCK;
-}
-
-// The activations of a kernel with int8 per block as the oracle has them: what the kernel must make
-// of float rows, or the int8 rows as given, where every block has the scale of its token.
-struct BlockActivations {
-    std::vector<int8_t> q;     // [m][k]
-    std::vector<float> scale;  // [m][blocks]
-    std::vector<float> x;      // [m][k] = q * scale
-    int64_t blocks = 0;
-
-    void make(const GateCase& c, const TestActivations& given) {
-        const int64_t k = c.shape.k;
-        blocks = (k + 31) / 32;
-        q = given.q;
-        x.resize(q.size());
-        scale.resize(static_cast<size_t>(c.m * blocks));
-        for (int64_t m = 0; m < c.m; ++m) {
-            float* row_scale = scale.data() + m * blocks;
-            std::fill_n(row_scale, blocks, given.q_scale[static_cast<size_t>(m)]);
-            if (c.float_input) {
-                reference::quantise_blocks(given.x.data() + m * k, k, q.data() + m * k, row_scale);
-            }
-            for (int64_t i = 0; i < k; ++i) {
-                const auto at = static_cast<size_t>(m * k + i);
-                x[at] = static_cast<float>(q[at]) * row_scale[i / 32];
-            }
-        }
-    }
-};
-
 // One run of a case: buffers, and the checks in order. Each check returns what went wrong.
 class GateRun {
   public:
@@ -154,7 +27,7 @@ class GateRun {
         : kernel_(kernel),
           tile_(tile),
           case_(c),
-          data_(make_data(kernel, c)),
+          data_(make_gate_data(kernel, c)),
           packed_(kernel.packed_size(&c.shape, &tile) + static_cast<size_t>(kernel.packed_overread),
                   static_cast<size_t>(kernel.packed_align), c.place, 0xcd),
           prepared_(kernel.prepared_size(&c.shape, &tile, c.m) +
@@ -192,9 +65,15 @@ class GateRun {
         const int64_t middle = shape.n / 2 / step * step;
         const bool ternary = kernel_.weight_kind == TB_WEIGHT_TERNARY;
         const auto pack = [&](int64_t begin, int64_t end, void* into) {
+            const int64_t per_row = scales_per_row(kernel_, shape.k);
+            std::vector<float> scales;
+            for (int64_t n = begin; n < end; ++n) {
+                scales.insert(scales.end(), static_cast<size_t>(per_row),
+                              data_.scales[static_cast<size_t>(n)]);
+            }
             const tb_weights w{ternary ? data_.trits.data() + begin * shape.k : nullptr,
                                ternary ? nullptr : data_.values.data() + begin * shape.k, shape.k,
-                               &data_.scale};
+                               scales.data()};
             return kernel_.pack(&shape, &tile_, &w, begin, end, into);
         };
         for (const auto& [begin, end] :
@@ -211,17 +90,16 @@ class GateRun {
         if (std::memcmp(aligned, packed_.as<void>(), bytes) != 0) {
             return "packed bytes depend on the row split, or some are never written";
         }
-        if (has_blocks(kernel_)) return check_blocks();
-        return ternary ? check_unpacked_trits() : check_unpacked_values();
+        if (ternary && kernel_.exactness != TB_EXACT && !has_scaled_activations(kernel_)) {
+            return "the oracle has no such arithmetic for ternary weights";
+        }
+        if (ternary) return check_unpacked_trits();
+        return has_scaled_activations(kernel_) ? check_blocks() : check_unpacked_values();
     }
 
     // The bytes as the oracle reads them: near the weights they were made of, and what unpack says.
     std::string check_blocks() {
         const tb_shape& shape = case_.shape;
-        if (kernel_.activation_block != 32) {
-            return fmt::format("the oracle has no activations in blocks of {} columns",
-                               kernel_.activation_block);
-        }
         const auto row_bytes = static_cast<int64_t>(kernel_.packed_size(&shape, &tile_)) / shape.n;
         for (int64_t n = 0; n < shape.n; ++n) {
             auto row = reference::read_blocks(kernel_.layout, packed_.as<uint8_t>() + n * row_bytes,
@@ -234,9 +112,11 @@ class GateRun {
 
     std::string check_unpacked_trits() {
         const tb_shape& shape = case_.shape;
+        const int64_t per_row = scales_per_row(kernel_, shape.k);
+        const int64_t count = has_own_scales(kernel_) ? shape.n * per_row : 1;
         std::vector<int8_t> trits(data_.trits.size(), 77);
-        float scale = -1;
-        const tb_weights_out out{trits.data(), nullptr, shape.k, &scale};
+        std::vector<float> scales(static_cast<size_t>(count), std::nanf(""));
+        const tb_weights_out out{trits.data(), nullptr, shape.k, scales.data()};
         const tb_status status =
             kernel_.unpack(&shape, &tile_, packed_.as<void>(), 0, shape.n, &out);
         if (status.code != TB_OK) return failed("unpack", status);
@@ -246,9 +126,27 @@ class GateRun {
             return fmt::format("unpack: weight [{}, {}] is {}, packed was {}", at / shape.k,
                                at % shape.k, trits[i], data_.trits[i]);
         }
-        if (scale != data_.scale)
-            return fmt::format("unpack: scale {}, packed was {}", scale, data_.scale);
+        for (int64_t n = 0; n < shape.n; ++n) {
+            const float* row = scales.data() + (has_own_scales(kernel_) ? n * per_row : 0);
+            for (int64_t b = 0; b < per_row; ++b) {
+                if (row[b] == row[0] && may_be_stored(n, row[b])) continue;
+                return fmt::format("unpack: scale {} of row {} is {}, packed was {}", b, n, row[b],
+                                   data_.scales[static_cast<size_t>(n)]);
+            }
+            stored_scales_.push_back(row[0]);
+        }
         return "";
+    }
+
+    // A scale of the tensor is stored as it is. That of a row or block may be the half nearest to
+    // it; and a row of zeros has none worth keeping.
+    bool may_be_stored(int64_t n, float scale) const {
+        const float given = data_.scales[static_cast<size_t>(n)];
+        if (scale == given) return true;
+        if (!has_own_scales(kernel_)) return false;
+        if (scale == reference::nearest_half(given)) return true;
+        const int8_t* row = data_.trits.data() + n * case_.shape.k;
+        return scale == 0 && std::all_of(row, row + case_.shape.k, [](int8_t t) { return t == 0; });
     }
 
     std::string check_unpacked_values() {
@@ -261,7 +159,7 @@ class GateRun {
         for (int64_t n = 0; n < shape.n; ++n) {
             for (int64_t k = 0; k < shape.k; ++k) {
                 const auto i = static_cast<size_t>(n * shape.k + k);
-                if (has_blocks(kernel_) &&
+                if (has_scaled_activations(kernel_) &&
                     !(stored_[i] == blocks_[static_cast<size_t>(n)].weight(k))) {
                     return fmt::format("unpack: weight [{}, {}] is {}, the packed bytes say {}", n,
                                        k, stored_[i], blocks_[static_cast<size_t>(n)].weight(k));
@@ -276,7 +174,7 @@ class GateRun {
 
     // How far a stored weight may be from the packed one: a rounding of it, or a step of its block.
     float unpack_slack(int64_t n, int64_t k) const {
-        if (has_blocks(kernel_)) {
+        if (has_scaled_activations(kernel_)) {
             return blocks_[static_cast<size_t>(n)].step[static_cast<size_t>(k / 32)];
         }
         const float weight = data_.values[static_cast<size_t>(n * case_.shape.k + k)];
@@ -286,7 +184,10 @@ class GateRun {
     // Prepares in pieces of columns and tokens, in reverse order.
     std::string prepare() {
         const tb_shape& shape = case_.shape;
-        if (has_blocks(kernel_)) block_x_.make(case_, data_.x);
+        if (has_scaled_activations(kernel_)) {
+            const std::string wrong = scaled_x_.make(kernel_, data_.x, case_.float_input);
+            if (!wrong.empty()) return wrong;
+        }
         std::vector<float> absmax(static_cast<size_t>(case_.m), 0);
         for (int64_t m = 0; m < case_.m; ++m) {
             for (int64_t k = 0; k < shape.k; k += 100) {
@@ -392,13 +293,13 @@ class GateRun {
     std::string check_value(int64_t m, int64_t n, float found) const {
         const int64_t k = case_.shape.k;
         if (kernel_.exactness == TB_EXACT) {
-            const float expected =
-                reference::exact_output(sums_[static_cast<size_t>(m * case_.shape.n + n)],
-                                        data_.x.q_scale[static_cast<size_t>(m)], data_.scale);
+            const float expected = reference::exact_output(
+                sums_[static_cast<size_t>(m * case_.shape.n + n)],
+                data_.x.q_scale[static_cast<size_t>(m)], stored_scales_[static_cast<size_t>(n)]);
             if (std::memcmp(&found, &expected, sizeof found) == 0) return "";
             return fmt::format("{:a}, expected {:a}", found, expected);
         }
-        if (has_blocks(kernel_)) return check_block_value(m, n, found);
+        if (has_scaled_activations(kernel_)) return check_scaled_value(m, n, found);
         const float* x = data_.x.x.data() + m * k;
         if (kernel_.weight_kind == TB_WEIGHT_FLOAT && kernel_.activation_kind == TB_ACT_FLOAT) {
             const float expected = reference::dot_16_lanes(stored_.data() + n * k, x, k);
@@ -414,17 +315,28 @@ class GateRun {
                            exact.magnitude);
     }
 
-    std::string check_block_value(int64_t m, int64_t n, float found) const {
+    // Int8 with several scales a token: the oracle's bits, and within the bound of the product in
+    // double of weights as unpacked and activations as quantised.
+    std::string check_scaled_value(int64_t m, int64_t n, float found) const {
         const int64_t k = case_.shape.k;
-        const float expected =
-            reference::dot_blocks(blocks_[static_cast<size_t>(n)], block_x_.q.data() + m * k,
-                                  block_x_.scale.data() + m * block_x_.blocks, k);
+        const int8_t* q = scaled_x_.q.data() + m * k;
+        const float* dx = scaled_x_.scale.data() + m * scaled_x_.per_token;
+        const auto row = static_cast<size_t>(n);
+        const bool ternary = kernel_.weight_kind == TB_WEIGHT_TERNARY;
+        const int8_t* trits = data_.trits.data() + n * k;
+        const float expected = ternary
+                                   ? ternary_product(kernel_, trits, stored_scales_[row], q, dx, k)
+                                   : reference::dot_blocks(blocks_[row], q, dx, k);
         if (std::memcmp(&found, &expected, sizeof found) != 0) {
-            return fmt::format("{:a}, expected {:a} (8 lanes of blocks and their tree)", found,
+            return fmt::format("{:a}, expected {:a} (in the order of the contract)", found,
                                expected);
         }
-        const auto exact =
-            reference::dot_double(stored_.data() + n * k, block_x_.x.data() + m * k, k);
+        std::vector<float> w(static_cast<size_t>(ternary ? k : 0));
+        for (size_t i = 0; i < w.size(); ++i) {
+            w[i] = static_cast<float>(trits[i]) * stored_scales_[row];
+        }
+        const auto exact = reference::dot_double(ternary ? w.data() : stored_.data() + n * k,
+                                                 scaled_x_.x.data() + m * k, k);
         if (std::fabs(static_cast<double>(found) - exact.value) <=
             kernel_.bound * exact.magnitude) {
             return "";
@@ -452,12 +364,13 @@ class GateRun {
     const tb_kernel& kernel_;
     const tb_tile& tile_;
     const GateCase& case_;
-    Data data_;
+    GateData data_;
     GuardedBuffer packed_, prepared_, scratch_, y_;
     std::vector<float> stored_;                // float and block kernels: weights as unpacked
     std::vector<reference::BlockRow> blocks_;  // block kernels: rows as the oracle reads them,
-    BlockActivations block_x_;                 // and the activations as it quantises them
+    ScaledActivations scaled_x_;               // several scales a token: as the oracle has them
     std::vector<int32_t> sums_;                // exact kernels: the oracle's
+    std::vector<float> stored_scales_;         // ternary kernels: of each row, as unpacked
 };
 
 const char* pattern_name(WeightPattern pattern) {

@@ -17,6 +17,14 @@ float exact_output(int32_t acc, float dx, float sw) {
     return static_cast<float>(acc) * scale;
 }
 
+float nearest_half(float x) {
+    // x = fraction * 2^exponent with fraction in [0.5, 1): 11 bits of it, fewer below 2^-14.
+    int exponent = 0;
+    (void)std::frexp(x, &exponent);
+    const int last_bit = std::max(exponent - 11, -24);
+    return std::ldexp(std::nearbyint(std::ldexp(x, -last_bit)), last_bit);
+}
+
 void quantise_row(const float* x, int64_t k, int8_t* q, float* dx) {
     float a = 1e-5F;
     for (int64_t i = 0; i < k; ++i) a = std::max(a, std::fabs(x[i]));
@@ -160,6 +168,55 @@ float dot_blocks(const BlockRow& w, const int8_t* q, const float* dx, int64_t k)
         for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
     }
     return lanes[0];
+}
+
+void quantise_q8k(const float* x, int64_t k, int8_t* q, float* dx) {
+    for (int64_t begin = 0; begin < k; begin += 256) {
+        const int64_t end = std::min(begin + 256, k);
+        float extreme = 0;
+        for (int64_t i = begin; i < end; ++i) {
+            if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
+        }
+        const bool zero = std::fabs(extreme) < 1e-30F;
+        const float inverse = zero ? 0.0F : -127.0F / extreme;
+        for (int64_t i = begin; i < end; ++i) {
+            q[i] = static_cast<int8_t>(std::min(127.0F, std::nearbyint(x[i] * inverse)));
+        }
+        dx[begin / 256] = zero ? 0.0F : 1.0F / inverse;
+    }
+}
+
+void quantise_phases(const float* x, int64_t k, int64_t width, int8_t* q, float* dx) {
+    for (int64_t phase = 0; phase < 4; ++phase) {
+        float a = 0;
+        for (int64_t i = 0; i < k; ++i) {
+            if (i / width % 4 == phase) a = std::max(a, std::fabs(x[i]));
+        }
+        dx[phase] = a < 1e-30F ? 0.0F : a / 127.0F;
+        const float inverse = a < 1e-30F ? 0.0F : 1.0F / dx[phase];
+        for (int64_t i = 0; i < k; ++i) {
+            if (i / width % 4 == phase) q[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
+        }
+    }
+}
+
+float dot_q8k(const int8_t* trits, const float* d, const int8_t* q, const float* dx, int64_t k) {
+    float y = 0;
+    for (int64_t begin = 0; begin < k; begin += 256) {
+        const int32_t sum = dot(trits + begin, q + begin, std::min<int64_t>(256, k - begin));
+        const float scale = d[begin / 256] * dx[begin / 256];
+        y = std::fma(scale, static_cast<float>(sum), y);
+    }
+    return y;
+}
+
+float dot_phases(const int8_t* trits, float sw, const int8_t* q, const float* dx, int64_t width,
+                 int64_t k) {
+    int32_t sums[4] = {};
+    for (int64_t i = 0; i < k; ++i) sums[i / width % 4] += int32_t{trits[i]} * int32_t{q[i]};
+    float t = dx[0] * static_cast<float>(sums[0]);
+    for (int i = 1; i < 4; ++i) t = std::fma(dx[i], static_cast<float>(sums[i]), t);
+    return sw * t;
 }
 
 }  // namespace tritbench::reference

@@ -18,6 +18,9 @@ int32_t dot(const int8_t* trits, const int8_t* q, int64_t k);
 // The float result of an exact kernel: (float)acc * (dx * sw), each step rounded to float32.
 float exact_output(int32_t acc, float dx, float sw);
 
+// The half-precision value nearest to x, ties to even, as a float; for |x| < 65504.
+float nearest_half(float x);
+
 // Per-token int8 quantisation of b1.58: a = max(max|x|, 1e-5), s = 127 / a, q = x * s rounded half
 // to even and clamped to [-128, 127], dx = a / 127.
 void quantise_row(const float* x, int64_t k, int8_t* q, float* dx);
@@ -57,5 +60,24 @@ void quantise_blocks(const float* x, int64_t k, int8_t* q, float* dx);
 // The product in the order that the contract fixes: block b of 32 columns adds
 // fma(d[b] * dx[b], sum of v q over the block, .) to lane b % 8; then the tree 8 -> 4 -> 2 -> 1.
 float dot_blocks(const BlockRow& w, const int8_t* q, const float* dx, int64_t k);
+
+// ---- ternary rows with int8 activations of several scales --------------------------------------
+
+// llama.cpp's Q8_K: of every 256 columns (the last may be fewer), the value of largest magnitude,
+// the first of them, becomes -127: inverse = -127 / it, q = x * inverse rounded half to even and at
+// most 127, dx = 1 / inverse; all zero where it is within 1e-30. q [K], dx [ceil(K / 256)].
+void quantise_q8k(const float* x, int64_t k, int8_t* q, float* dx);
+
+// ik_llama.cpp's Q8_K64 (width 4) and Q8_K16 (width 16): over the columns with k / width % 4 == i
+// of the whole row, a = max|x|, dx[i] = a / 127, q = x * (1 / dx[i]) rounded half to even; all zero
+// where a < 1e-30. q [K], dx [4].
+void quantise_phases(const float* x, int64_t k, int64_t width, int8_t* q, float* dx);
+
+// Blocks of 256: y = fma(d[b] * dx[b], sum of trit q over block b, y), b ascending from y = 0.
+float dot_q8k(const int8_t* trits, const float* d, const int8_t* q, const float* dx, int64_t k);
+
+// S_i the sum of trit q over phase i: sw * fma(dx3, S3, fma(dx2, S2, fma(dx1, S1, dx0 * S0))).
+float dot_phases(const int8_t* trits, float sw, const int8_t* q, const float* dx, int64_t width,
+                 int64_t k);
 
 }  // namespace tritbench::reference

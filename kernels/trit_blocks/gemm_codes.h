@@ -10,9 +10,15 @@
 namespace {
 
 // 32 * 2560 bytes = 80 KB: in L2, with room for the tokens.
-size_t codes_scratch(const tb_shape* s, const tb_tile*, int64_t m) {
+inline size_t codes_scratch(const tb_shape* s, const tb_tile*, int64_t m) {
     if (m <= kFewTokens) return 0;
     return static_cast<size_t>(kCodeRows * tb_round_up(s->k, 64));
+}
+
+// The same for a Core that arranges activations.
+template <class Core>
+size_t arranged_or_codes_scratch(const tb_shape* s, const tb_tile* tile, int64_t m) {
+    return m <= kFewTokens ? arranged_scratch<Core>(*s, m) : codes_scratch(s, tile, m);
 }
 
 template <class Format, class Tile>
