@@ -203,13 +203,16 @@ class Runner {
         if (progress_) progress_->update(done_steps_ + steps_of_block, note);
     }
 
-    // What the logits of a row must equal: the same tokens end at the same position.
+    // Rows of one key have equal logits: the same tokens end at the same position, with the same
+    // scales (a format that keeps halves has a model of its own).
     static std::string logits_key(const Row& row) {
+        const tb_kernel* kernel = find_kernel(row[Column::Kernel]);
+        const bool halves = kernel != nullptr && kernel->scale_type == TB_SCALE_F16;
         const bool decode = row[Column::Phase] == phase_name(Phase::Decode);
         const auto tokens = row.number(decode ? Column::CallsPerRepetition : Column::Batch);
         const auto depth = row.number(Column::DepthTokens);
-        return fmt::format("{} {} {}", row[Column::Model], row[Column::ModelFileBytes],
-                           tokens.value_or(0) + depth.value_or(0));
+        return fmt::format("{} {} {} {}", row[Column::Model], row[Column::ModelFileBytes],
+                           tokens.value_or(0) + depth.value_or(0), halves ? "f16" : "f32");
     }
 
     void remember_logits(const Row& row) {

@@ -90,6 +90,26 @@ TEST(Registry, KernelsOfOneLayoutPackTheSameBytes) {
     }
 }
 
+TEST(Registry, ScalesAreKeptAsDeclared) {
+    const float scale = 0.0371F;  // no half
+    ASSERT_NE(reference::nearest_half(scale), scale);
+    for (const tb_kernel* k : all_kernels()) {
+        if (!runs_here(*k) || k->weight_kind != TB_WEIGHT_TERNARY) continue;
+        const tb_shape shape{smallest_n(*k), k->k_multiple};
+        const tb_tile tile = default_tile(*k);
+        const auto weights = static_cast<size_t>(shape.n * shape.k);
+        std::vector<int8_t> trits(weights, 1);
+        std::vector<float> scales(weights, scale), kept(weights, 0.0F);
+        std::vector<uint8_t> packed(k->packed_size(&shape, &tile));
+        const tb_weights w{trits.data(), nullptr, shape.k, scales.data()};
+        ASSERT_EQ(k->pack(&shape, &tile, &w, 0, shape.n, packed.data()).code, TB_OK) << k->id;
+        const tb_weights_out out{trits.data(), nullptr, shape.k, kept.data()};
+        ASSERT_EQ(k->unpack(&shape, &tile, packed.data(), 0, shape.n, &out).code, TB_OK) << k->id;
+        EXPECT_EQ(kept[0], k->scale_type == TB_SCALE_F16 ? reference::nearest_half(scale) : scale)
+            << k->id;
+    }
+}
+
 TEST(Registry, GlobsSelectAndNegate) {
     EXPECT_EQ(match_kernels("i2s_scalar").size(), 1U);
     const auto some = match_kernels("i2s_*,!*_scalar");

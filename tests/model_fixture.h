@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <random>
 #include <string>
 #include <vector>
@@ -13,6 +14,9 @@
 #include "dummy_models/generator.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
+#include "kernels/reference/oracle.h"
+#include "model/gguf.h"
+#include "model/i2s_tensor.h"
 #include "model/transformer.h"
 
 namespace tritbench::test {
@@ -58,6 +62,31 @@ inline fs::path generate(const Folder& folder, const ModelConfig& config, uint64
     options.config = config;
     options.seed = seed;
     generate_dummy(options, path, pool);
+    return path;
+}
+
+// K in whole blocks of every format, and scales that a half can hold: rounded in the file.
+inline fs::path generate_for_blocks(const Folder& folder) {
+    ModelConfig config = small_config();
+    config.hidden = 256;
+    config.ffn = 512;
+    config.head_dim = 64;
+    const fs::path path = generate(folder, config, 8);
+    std::vector<std::pair<uint64_t, float>> scales;
+    {
+        const GgufFile file(path);
+        for (const GgufTensor& tensor : file.tensors()) {
+            if (tensor.type != GgmlType::I2_S) continue;
+            const auto at = tensor.file_offset + static_cast<uint64_t>(tensor.elements()) / 4;
+            scales.emplace_back(at, reference::nearest_half(i2s_scale(file, tensor)));
+        }
+    }
+    std::fstream out(path, std::ios::in | std::ios::out | std::ios::binary);
+    for (const auto& [at, scale] : scales) {
+        out.seekp(static_cast<std::streamoff>(at));
+        out.write(reinterpret_cast<const char*>(&scale), sizeof scale);
+    }
+    if (!out.flush()) throw std::runtime_error("cannot write " + path.string());
     return path;
 }
 
@@ -108,8 +137,18 @@ class ModelTest : public testing::Test {
         return {};
     }
 
+    // The small model, or where the kernel's format cannot hold its rows, one of whole blocks.
+    const fs::path& path_for(const tb_kernel& kernel) {
+        const tb_shape shape{small_config().hidden, small_config().hidden};
+        const tb_tile tile = default_tile(kernel);
+        if (kernel.accepts(&shape, &tile).code == TB_OK) return path;
+        if (path_of_blocks.empty()) path_of_blocks = generate_for_blocks(folder);
+        return path_of_blocks;
+    }
+
     Folder folder;
     fs::path path;
+    fs::path path_of_blocks;  // generated when asked for
 };
 
 }  // namespace tritbench::test

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,16 +19,21 @@ using namespace test;
 TEST_F(ModelTest, LogitsAreTheSameBitsForEveryExactKernelThreadsAndBatch) {
     const std::vector<int32_t> tokens = some_tokens(41, 320);
     ThreadPool one(1);
-    const std::vector<float> expected = all_logits(load(path, i2s(), one), i2s(), one, tokens, 41);
-    for (const float v : expected) ASSERT_TRUE(std::isfinite(v));
-    EXPECT_NE(expected.front(), expected.back());
+    std::map<fs::path, std::vector<float>> logits;
     int kernels = 0;
     for (const tb_kernel* kernel : all_kernels()) {
         if (kernel->exactness != TB_EXACT || !runs_here(*kernel)) continue;
         ++kernels;
+        const fs::path& file = path_for(*kernel);
+        std::vector<float>& expected = logits[file];
+        if (expected.empty()) {
+            expected = all_logits(load(file, i2s(), one), i2s(), one, tokens, 41);
+            for (const float v : expected) ASSERT_TRUE(std::isfinite(v));
+            EXPECT_NE(expected.front(), expected.back());
+        }
         for (const int threads : {1, 2, 3}) {
             ThreadPool pool(threads);
-            const auto model = load(path, *kernel, pool);
+            const auto model = load(file, *kernel, pool);
             for (const int64_t batch : {1, 2, 7, 41}) {
                 EXPECT_TRUE(same_bits(all_logits(model, *kernel, pool, tokens, batch), expected))
                     << kernel->id << ", " << threads << " threads, batches of " << batch;
@@ -140,12 +146,12 @@ TEST_F(ModelTest, CanonicalRowsAreThePackedWeights) {
     ThreadPool pool(2);
     for (const tb_kernel* kernel : all_kernels()) {
         if (kernel->weight_kind != TB_WEIGHT_TERNARY || !runs_here(*kernel)) continue;
-        const auto model = load(path, *kernel, pool);
+        const auto model = load(path_for(*kernel), *kernel, pool);
         ASSERT_EQ(model->linears().size(), 14U);
         for (const auto& [name, w] : model->linears()) {
             const auto size = static_cast<size_t>(w->shape.n * w->shape.k);
             std::vector<int8_t> packed(size), canonical(size);
-            std::vector<float> scales(static_cast<size_t>(w->shape.n));
+            std::vector<float> scales(size);  // of rows or blocks
             std::vector<float> scale(1);
             const tb_weights_out out{packed.data(), nullptr, w->shape.k, scales.data()};
             ASSERT_EQ(

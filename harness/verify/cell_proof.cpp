@@ -39,32 +39,10 @@ AlignedBuffer store_and_reload(const tb_kernel& kernel, const tb_tile& tile, int
     return packed;
 }
 
-// The canonical scale as a layout stores it: as it is, or (where rows or blocks have scales of
-// their own) as the nearest half; which of the two must be the same for all results.
-class StoredScale {
-  public:
-    StoredScale(const tb_kernel& kernel, float scale)
-        : exact_(scale),
-          half_(reference::nearest_half(scale)),
-          may_be_half_(kernel.scale_granularity == TB_SCALE_ROW ||
-                       kernel.scale_granularity == TB_SCALE_BLOCK) {}
-
-    // expected(scale) is the result with that scale.
-    template <class Expected>
-    void compare(float found, Expected expected) {
-        const float with_exact = expected(exact_);
-        if (std::memcmp(&found, &with_exact, sizeof found) != 0) may_be_exact_ = false;
-        if (!may_be_half_) return;
-        const float with_half = expected(half_);
-        if (std::memcmp(&found, &with_half, sizeof found) != 0) may_be_half_ = false;
-    }
-    bool matches() const { return may_be_exact_ || may_be_half_; }
-    float value() const { return may_be_exact_ ? exact_ : half_; }
-
-  private:
-    float exact_, half_;
-    bool may_be_exact_ = true, may_be_half_;
-};
+// The canonical scale as a layout stores it.
+float stored_scale(const tb_kernel& kernel, float scale) {
+    return kernel.scale_type == TB_SCALE_F16 ? reference::nearest_half(scale) : scale;
+}
 
 // The rows whose results are compared one by one: the first, the last, and random ones.
 std::vector<int64_t> sample_rows(int64_t n, RandomStream& random) {
@@ -223,7 +201,7 @@ ProofResult CellProof::Impl::check_exact(const PackedWeights& weights,
     accumulate(pool, *kernel, weights, prepared, scratch, acc.data(), shape.n);
     std::vector<float> y(acc.size(), std::nanf(""));
     multiply(pool, *kernel, weights, prepared, scratch, y.data(), shape.n);
-    StoredScale stored(*kernel, scale);
+    const float sw = stored_scale(*kernel, scale);
     for (int64_t m = 0; m < x.m; ++m) {
         const int8_t* q = x.q.data() + m * x.k;
         const float dx = x.q_scale[static_cast<size_t>(m)];
@@ -252,11 +230,9 @@ ProofResult CellProof::Impl::check_exact(const PackedWeights& weights,
         }
         for (size_t i = 0; i < n; ++i) {
             const float found = y[static_cast<size_t>(m) * n + i];
-            stored.compare(found,
-                           [&](float sw) { return reference::exact_output(sums[i], dx, sw); });
-            if (stored.matches()) continue;
-            return wrong_value(static_cast<int64_t>(i), m, x.m, found,
-                               reference::exact_output(sums[i], dx, scale));
+            const float expected = reference::exact_output(sums[i], dx, sw);
+            if (std::memcmp(&found, &expected, sizeof found) == 0) continue;
+            return wrong_value(static_cast<int64_t>(i), m, x.m, found, expected);
         }
     }
     return {Proof::BitExact, ""};
@@ -331,7 +307,7 @@ ProofResult CellProof::Impl::check_ternary(const TestActivations& x, const float
     ScaledActivations scaled;
     const std::string wrong = scaled.make(*kernel, x, true);
     if (!wrong.empty()) return {Proof::No, wrong};
-    StoredScale stored(*kernel, scale);
+    const float sw = stored_scale(*kernel, scale);
     // Of a chain of K/256 (or four) terms, of scales and of the products with them.
     const double rounding = (static_cast<double>(shape.k) / 256 + 8) * 0x1p-24;
     for (int64_t m = 0; m < x.m; ++m) {
@@ -341,21 +317,18 @@ ProofResult CellProof::Impl::check_ternary(const TestActivations& x, const float
         const float* row_x = scaled.x.data() + m * shape.k;
         for (size_t i = 0; i < sampled.size(); ++i) {
             const int8_t* trits = sampled_trits.data() + i * static_cast<size_t>(shape.k);
-            const auto expected = [&](float sw) {
-                return ternary_product(*kernel, trits, sw, q, dx, shape.k);
-            };
+            const float expected = ternary_product(*kernel, trits, sw, q, dx, shape.k);
             const float found = row_y[sampled[i]];
-            stored.compare(found, expected);
-            if (!stored.matches()) {
-                return wrong_value(sampled[i], m, x.m, found, expected(scale));
+            if (std::memcmp(&found, &expected, sizeof found) != 0) {
+                return wrong_value(sampled[i], m, x.m, found, expected);
             }
         }
         double magnitude = 0;
         for (int64_t j = 0; j < shape.k; ++j) magnitude += std::fabs(static_cast<double>(row_x[j]));
-        const double sw = static_cast<double>(stored.value());
+        const auto size = static_cast<double>(sw);
         const double slack =
-            rounding * magnitude * sw * std::sqrt(static_cast<double>(shape.n)) * 2;
-        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, sw, slack);
+            rounding * magnitude * size * std::sqrt(static_cast<double>(shape.n)) * 2;
+        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, size, slack);
         if (!all.ok()) return all;
     }
     return {Proof::Bounded, ""};

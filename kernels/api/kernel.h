@@ -44,6 +44,12 @@ typedef enum tb_scale_granularity {
     TB_SCALE_BLOCK = 3   /* one scale per `scale_block` columns of a row */
 } tb_scale_granularity;
 
+typedef enum tb_scale_type { /* what packed bytes keep of a scale */
+                             TB_SCALE_F32 = 0,
+                             TB_SCALE_F16 = 1 /* the nearest half: sw, and so y, is that of the
+                                                 rounded scale */
+} tb_scale_type;
+
 typedef enum tb_activation_kind {
     TB_ACT_INT8_TOKEN = 0, /* W1.58A8: int8, one scale per token (the default of b1.58) */
     TB_ACT_INT8_BLOCK = 1, /* int8, one scale per `activation_block` columns (prepared_block.h) */
@@ -174,6 +180,7 @@ typedef struct tb_kernel {
     tb_weight_kind weight_kind;
     tb_scale_granularity scale_granularity;
     int32_t scale_block;
+    tb_scale_type scale_type;
     tb_activation_kind activation_kind;
     int32_t activation_block;
     tb_exactness exactness;

@@ -136,6 +136,7 @@ constexpr tb_kernel block_descriptor(const char* id, const char* isa, tb_feature
     d.weight_kind = TB_WEIGHT_QUANTISED;
     d.scale_granularity = TB_SCALE_BLOCK;
     d.scale_block = Format::kScaleBlock;
+    d.scale_type = TB_SCALE_F16;
     d.activation_kind = TB_ACT_INT8_BLOCK;
     d.activation_block = TB_BLOCK32_COLUMNS;
     d.exactness = TB_BOUNDED;

@@ -27,6 +27,7 @@ struct Iq2Bn {
     static constexpr int64_t kRowOverhead = 4;
     static constexpr tb_scale_granularity kGranularity = TB_SCALE_ROW;
     static constexpr int32_t kScaleBlock = 0;
+    static constexpr tb_scale_type kScaleType = TB_SCALE_F32;
 
     static int64_t group_bytes(int64_t k) { return kRowOverhead + k / 4; }
 

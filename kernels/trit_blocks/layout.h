@@ -11,6 +11,7 @@
  *   kBitsNum, kBitsDen            bits per weight, all that a block holds included
  *   kRowOverhead                  bytes of a row beside its blocks
  *   kGranularity, kScaleBlock     of the canonical scales: TB_SCALE_ROW, or TB_SCALE_BLOCK
+ *   kScaleType                    TB_SCALE_F32, or TB_SCALE_F16
  *   static int64_t group_bytes(int64_t k)
  *   static void pack_row(const int8_t* trits, float scale, int64_t k, int r, uint8_t* group)
  *                                 row r of a group, from trits that are -1, 0 or +1
@@ -24,7 +25,7 @@
  *                                 kColumns; false for a byte that no packer writes (then what is
  *                                 written is nevertheless 0, 1, 2 or 3)
  *
- * A scale as stored may be rounded (half precision): scale() gives what is stored. b1.58 has one
+ * scale() gives what is stored: a scale may be rounded (TB_SCALE_F16). b1.58 has one
  * scale for a tensor, so that all blocks of a row have the same; a file whose blocks differ is not
  * W1.58 and is refused by unpack with its reason.
  *
@@ -170,6 +171,7 @@ constexpr tb_kernel trit_blocks_descriptor(const char* id, const char* isa, tb_f
     d.weight_kind = TB_WEIGHT_TERNARY;
     d.scale_granularity = Format::kGranularity;
     d.scale_block = Format::kScaleBlock;
+    d.scale_type = Format::kScaleType;
     d.activation_kind = TB_ACT_INT8_TOKEN;
     d.exactness = TB_EXACT;
     d.features = features;

@@ -26,6 +26,7 @@ struct TqBlocks {
     static constexpr int64_t kRowOverhead = 0;
     static constexpr tb_scale_granularity kGranularity = TB_SCALE_BLOCK;
     static constexpr int32_t kScaleBlock = kTqColumns;
+    static constexpr tb_scale_type kScaleType = TB_SCALE_F16;
 
     static int64_t group_bytes(int64_t k) { return k / kColumns * Format::kBlockBytes; }
 
