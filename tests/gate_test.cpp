@@ -1,6 +1,6 @@
-// The gate must bite: faithful copies of bugs that shipped elsewhere (and some of our own making)
-// are wrapped around a right kernel, and each must be found. Every test also shows the right kernel
-// passing, so that the gate cannot pass by refusing everything.
+// The gate must bite: copies of bugs that shipped elsewhere (tests/published_bugs) and some of our
+// own making are wrapped around a right kernel, and each must be found. Every test also shows the
+// right kernel passing, so that the gate cannot pass by refusing everything.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,6 +11,8 @@
 #include "kernels/api/prepared_int8.h"
 #include "kernels/api/registry.h"
 #include "kernels/reference/oracle.h"
+#include "tests/published_bugs/arithmetic.h"
+#include "tests/published_bugs/layout.h"
 
 namespace tritbench {
 namespace {
@@ -38,49 +40,15 @@ void corrupt(const tb_product* p, Wrong wrong) {
     }
 }
 
-using Operation = void (*)(const tb_product*);
+using testing::Operation;
 
 tb_kernel with(Operation product, Operation accumulate) {
-    tb_kernel k = real();
-    k.id = "mutant";
-    k.gemv = k.gemm = product;
-    k.accumulate = accumulate;
-    return k;
+    return testing::with_product(real(), product, accumulate);
 }
 
 std::string found(const tb_kernel& k) {
     const ProofResult result = quick_gate(k, default_tile(k));
     return result.ok() ? "" : result.reason;
-}
-
-// Rebuilds trits and int8 activations from a product, for mutants that compute for themselves.
-struct Operands {
-    std::vector<int8_t> trits;
-    tb_int8_batch x;
-    explicit Operands(const tb_product* p)
-        : trits(static_cast<size_t>(p->shape.n * p->shape.k)),
-          x(tb_int8_open(&p->shape, p->prepared, p->m)) {
-        const tb_weights_out out{trits.data(), nullptr, p->shape.k, nullptr};
-        real().unpack(&p->shape, p->tile, p->packed, 0, p->shape.n, &out);
-    }
-};
-
-// Runs `sum(trits of the row, q of the token, K)` in place of the kernel's arithmetic.
-template <class Sum>
-void compute(const tb_product* p, Sum sum) {
-    const Operands o(p);
-    float scale = 0;
-    const tb_weights_out out{nullptr, nullptr, p->shape.k, &scale};
-    real().unpack(&p->shape, p->tile, p->packed, 0, 1, &out);
-    for (int64_t m = 0; m < p->m; ++m) {
-        for (int64_t n = p->n_begin; n < p->n_end; ++n) {
-            const int32_t s = sum(o.trits.data() + n * p->shape.k, o.x.q + m * o.x.kp, p->shape.k);
-            if (p->acc != nullptr) p->acc[m * p->ldy + n] = s;
-            if (p->y != nullptr) {
-                p->y[m * p->ldy + n] = reference::exact_output(s, o.x.scale[m], scale);
-            }
-        }
-    }
 }
 
 TEST(Gate, EveryKernelThatRunsHerePasses) {
@@ -114,108 +82,58 @@ TEST(Gate, FindsColumnsOf32ModuloBlockFromTheSecondRowOn) {
     EXPECT_NE(found(with(gemm_of, sums)), "") << "wrong only in the sums";
 }
 
-// PITFALLS B1.1: the AVX2 loop of bitnet.cpp adds 32 blocks of four vpmaddubsw results in int16.
-int32_t wrapping_sum(const int8_t* t, const int8_t* q, int64_t k) {
-    int32_t total = 0, activations = 0;
-    for (int64_t begin = 0; begin < k; begin += 32 * 128) {
-        int16_t lanes[16] = {};
-        for (int64_t i = begin; i < std::min(k, begin + 32 * 128); ++i) {
-            const int code = t[i] + 1;
-            int16_t& lane = lanes[i % 32 / 2];
-            lane = static_cast<int16_t>(static_cast<uint16_t>(lane + code * q[i]));
-        }
-        for (const int16_t lane : lanes) total += lane;
-    }
-    for (int64_t i = 0; i < k; ++i) activations += q[i];
-    return total - activations;
-}
-
-TEST(Gate, FindsInt16WrapOnSameSignActivations) {
-    const Operation wrap = [](const tb_product* p) { compute(p, wrapping_sum); };
-    EXPECT_NE(found(with(wrap, wrap)), "");
-    // Random data of both signs never shows it: the reason the adversarial patterns exist.
-    const GateCase random{{4, 4096}, 1, WeightPattern::Mixed, 6, GuardedBuffer::Place::AtEnd, true};
-    std::vector<int8_t> t(4096), q(4096);
-    RandomStream stream(1);
-    for (size_t i = 0; i < t.size(); ++i) {
-        t[i] = static_cast<int8_t>(stream.below(3) - 1);
-        q[i] = static_cast<int8_t>(stream.below(255) - 127);
-    }
-    EXPECT_EQ(wrapping_sum(t.data(), q.data(), 4096), reference::dot(t.data(), q.data(), 4096));
-    EXPECT_EQ(run_gate_case(real(), default_tile(real()), random), "");
-}
-
-// PITFALLS B1.2: the sign trick computes -128 * -1 as -128.
-TEST(Gate, FindsMinus128) {
-    const Operation sign_trick = [](const tb_product* p) {
-        compute(p, [](const int8_t* t, const int8_t* q, int64_t k) {
-            int32_t sum = 0;
-            for (int64_t i = 0; i < k; ++i)
-                sum += static_cast<int8_t>(static_cast<uint8_t>(t[i] * q[i]));
-            return sum;
-        });
+// Each of them, but for three: tests/published_bugs_test.cpp has what they need, longer rows
+// (B1.4), tiles that no kernel accepts (B1.3), and rows unpacked as floats (B2.16).
+TEST(Gate, FindsPublishedBugs) {
+    using namespace testing;
+    const auto packed_by = [](auto pack) {
+        tb_kernel k = real();
+        k.pack = pack;
+        return k;
     };
-    EXPECT_NE(found(with(sign_trick, sign_trick)), "");
-}
-
-// PITFALLS B1.5: codes {0,1,2} without the subtraction of the sum of activations.
-TEST(Gate, FindsAMissingActivationSum) {
-    const Operation no_sum = [](const tb_product* p) {
-        compute(p, [](const int8_t* t, const int8_t* q, int64_t k) {
-            int32_t sum = 0;
-            for (int64_t i = 0; i < k; ++i) sum += (t[i] + 1) * q[i];
-            return sum;
-        });
+    const auto prepared_by = [](auto prepare) {
+        tb_kernel k = real();
+        k.prepare = prepare;
+        return k;
     };
-    EXPECT_NE(found(with(no_sum, no_sum)), "");
+    const auto both = [](Operation wrong) { return with(wrong, wrong); };
+    const tb_kernel &q8_0 = *find_kernel("q8_0_scalar"), &tl2 = *find_kernel("tl2_scalar");
+    const std::pair<const char*, tb_kernel> bugs[] = {
+        {"B1.1", arithmetic_mutant<WordsOf32Blocks>()},
+        {"B1.2 bytes", with_product(q8_0, multiply_q8_0<FullRangeBytes>)},
+        {"B1.2 sign", with_product(q8_0, multiply_q8_0<SignOfActivation>)},
+        {"B1.2 ternary", arithmetic_mutant<SignOfMinus128>()},
+        {"B1.5 floats", with(multiply_float_sums, accumulate_of)},
+        {"B1.5 twice", arithmetic_mutant<SubtractedAllTheSame>()},
+        {"B1.5 never", arithmetic_mutant<NeverSubtracted>()},
+        {"B1.6", prepared_by(prepare_without_floor)},
+        {"B1.7", both(multiply_onto_output)},
+        {"B1.8 fours", both(multiply_but_fours)},
+        {"B1.8 all", with(multiply_not_at_all, accumulate_of)},
+        {"B2.10", packed_by(pack_64_16)},
+        {"B2.12", both(multiply_whole_blocks)},
+        {"B2.13", packed_by(pack_whole_blocks)},
+        {"B2.14", both(multiply_whole_tiles)},
+        {"B2.15", both(multiply_declared_stride)},
+        {"B2.17 weights", with(multiply_scale_of_part, accumulate_of)},
+        {"B2.17 tokens", prepared_by(prepare_scale_of_part)},
+        {"B2.18 stride", with_product(tl2, multiply_without_batch_stride)},
+        {"B2.18 batches", with_product(tl2, multiply_known_batches)},
+        {"B2.19", with_product(tl2, multiply_pair_tables_misplaced)}};
+    EXPECT_EQ(found(real()), "");
+    EXPECT_EQ(found(q8_0), "");
+    EXPECT_EQ(found(tl2), "");
+    for (const auto& [name, bug] : bugs) EXPECT_NE(found(bug), "") << name;
 }
 
-// PITFALLS B1.6: a scale of 127 / absmax without a floor divides by zero on an all-zero row.
-TEST(Gate, FindsAZeroRowWithoutAFloor) {
-    tb_kernel k = real();
-    k.prepare = [](const tb_shape* s, const tb_tile* tile, const tb_activations* act, int64_t m0,
-                   int64_t m1, int64_t k0, int64_t k1, void* prepared) {
-        const tb_status status = real().prepare(s, tile, act, m0, m1, k0, k1, prepared);
-        auto* scale = reinterpret_cast<float*>(static_cast<char*>(prepared) +
-                                               tb_int8_scale_offset(act->m, s->k));
-        for (int64_t m = m0; m < m1; ++m) {
-            if (act->x != nullptr && act->absmax[m] == 0) scale[m] = std::nanf("");
-        }
-        return status;
-    };
-    EXPECT_NE(found(k), "");
-}
-
-// PITFALLS B1.8: a path that was never written leaves the output as it was.
-TEST(Gate, FindsOutputNeverWritten) {
-    const Operation nothing = [](const tb_product*) {};
-    EXPECT_NE(found(with(nothing, accumulate_of)), "");
+// The last row of a range is never written.
+TEST(Gate, FindsARowNeverWritten) {
     const Operation not_last = [](const tb_product* p) {
         tb_product shorter = *p;
         if (shorter.n_end - shorter.n_begin > 8) --shorter.n_end;
         real().gemm(&shorter);
     };
     EXPECT_NE(found(with(not_last, accumulate_of)), "");
-}
-
-// PITFALLS B2.12: K % 128 columns at the end of every row dropped.
-TEST(Gate, FindsADroppedTail) {
-    const Operation no_tail = [](const tb_product* p) {
-        compute(p, [](const int8_t* t, const int8_t* q, int64_t k) {
-            return reference::dot(t, q, k >= 128 ? k / 128 * 128 : k);
-        });
-    };
-    EXPECT_NE(found(with(no_tail, no_tail)), "");
-}
-
-// PITFALLS B2.18: every token of a batch written over the first.
-TEST(Gate, FindsABatchWithoutStride) {
-    const Operation no_stride = [](const tb_product* p) {
-        tb_product q = *p;
-        q.ldy = 0;
-        real().gemm(&q);
-    };
-    EXPECT_NE(found(with(no_stride, accumulate_of)), "");
 }
 
 TEST(Gate, FindsAWriteBesideTheRows) {
@@ -258,13 +176,14 @@ TEST(Gate, FindsTheScaleOfAnotherRow) {
         << "not refused for another reason";
 }
 
-// Layouts that store a scale per row may round it to half precision, and no further.
-TEST(Gate, FindsAScaleThatIsNeitherGivenNorItsHalf) {
+// A layout that says so stores the half nearest to a scale, any other the scale as it is given.
+TEST(Gate, FindsAScaleThatIsNotStoredAsDeclared) {
     static const tb_kernel& own = *find_kernel("iq2_bn_scalar");
-    const auto with_unpack = [](float (*change)(float)) {
+    const auto storing = [](float (*change)(float), tb_scale_type declared) {
         static float (*stored)(float);
         stored = change;
         tb_kernel k = own;
+        k.scale_type = declared;
         k.pack = [](const tb_shape* s, const tb_tile* tile, const tb_weights* w, int64_t begin,
                     int64_t end, void* packed) {
             std::vector<float> scales(w->scales, w->scales + (end - begin));
@@ -275,10 +194,17 @@ TEST(Gate, FindsAScaleThatIsNeitherGivenNorItsHalf) {
         };
         return k;
     };
-    EXPECT_EQ(found(with_unpack([](float scale) { return scale; })), "");
-    EXPECT_EQ(found(with_unpack(reference::nearest_half)), "");
-    EXPECT_NE(found(with_unpack([](float scale) { return scale * (1 + 0x1p-20F); })), "");
-    EXPECT_NE(found(with_unpack([](float scale) { return 1 / scale; })), "");
+    const auto given = [](float scale) { return scale; };
+    EXPECT_EQ(found(storing(given, TB_SCALE_F32)), "");
+    EXPECT_EQ(found(storing(reference::nearest_half, TB_SCALE_F16)), "");
+    EXPECT_NE(found(storing(given, TB_SCALE_F16)), "");
+    EXPECT_NE(found(storing(reference::nearest_half, TB_SCALE_F32)), "");
+    const auto near = [](float scale) { return scale * (1 + 0x1p-20F); };
+    const auto inverse = [](float scale) { return 1 / scale; };
+    for (const tb_scale_type declared : {TB_SCALE_F32, TB_SCALE_F16}) {
+        EXPECT_NE(found(storing(near, declared)), "");
+        EXPECT_NE(found(storing(inverse, declared)), "");
+    }
 }
 
 TEST(Gate, FindsPackedBytesThatDependOnTheSplit) {

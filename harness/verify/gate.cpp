@@ -87,10 +87,10 @@ void add_wide_batches(const tb_kernel& kernel, GateDepth depth, std::vector<Gate
 }
 
 // Rows longer than what any kernel does at once, of mixed weights, so that a part of a row taken
-// twice or not at all shows.
+// twice or not at all shows; few tokens, and as many as take the way of large batches.
 void add_long_rows(const tb_kernel& kernel, std::vector<GateCase>& cases) {
     for (const int64_t k : allowed_columns(kernel, {6944, 8672})) {
-        for (const int64_t m : {1, 5}) {
+        for (const int64_t m : {1, 5, 33}) {
             if (m < kernel.min_m || (kernel.max_m > 0 && m > kernel.max_m)) continue;
             cases.push_back(make_case(kernel, 9, k, m, WeightPattern::Mixed, cases.size()));
         }
@@ -230,6 +230,10 @@ ProofResult run_gate(const tb_kernel& kernel, const tb_tile& tile,
 
 ProofResult run_gate(const tb_kernel& kernel, const tb_tile& tile, GateDepth depth) {
     return run_gate(kernel, tile, gate_cases_of_tile(kernel, tile, depth, 0, 1));
+}
+
+tb_shape held_shape(const tb_kernel& kernel, tb_shape shape) {
+    return {allowed_rows(kernel, shape.n), allowed_columns(kernel, {shape.k}).front()};
 }
 
 std::vector<tb_tile> all_tiles(const tb_kernel& kernel) {

@@ -34,6 +34,10 @@ ProofResult run_gate(const tb_kernel& kernel, const tb_tile& tile,
 // All cases of a depth.
 ProofResult run_gate(const tb_kernel& kernel, const tb_tile& tile, GateDepth depth);
 
+// The shape, or the next larger one that the kernel can hold: its multiple of columns, and where it
+// stores rows only in groups, of rows.
+tb_shape held_shape(const tb_kernel& kernel, tb_shape shape);
+
 // Every combination of tile values that the kernel accepts for a common shape, default first.
 std::vector<tb_tile> all_tiles(const tb_kernel& kernel);
 

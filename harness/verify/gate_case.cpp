@@ -138,13 +138,13 @@ class GateRun {
         return "";
     }
 
-    // A scale of the tensor is stored as it is. That of a row or block may be the half nearest to
-    // it; and a row of zeros has none worth keeping.
+    // A scale is stored as it is, or as the half nearest to it where the kernel says so; of a row
+    // of zeros that has its own, there is none worth keeping.
     bool may_be_stored(int64_t n, float scale) const {
         const float given = data_.scales[static_cast<size_t>(n)];
-        if (scale == given) return true;
+        const bool half = kernel_.scale_type == TB_SCALE_F16;
+        if (scale == (half ? reference::nearest_half(given) : given)) return true;
         if (!has_own_scales(kernel_)) return false;
-        if (scale == reference::nearest_half(given)) return true;
         const int8_t* row = data_.trits.data() + n * case_.shape.k;
         return scale == 0 && std::all_of(row, row + case_.shape.k, [](int8_t t) { return t == 0; });
     }

@@ -17,9 +17,13 @@
 // a multiple of 4. bitnet.cpp adds 32 blocks and wraps (PITFALL: same-sign activations).
 //
 // GEMM: panels of byte codes, see panel.h and dot/avx2.h.
+//
+// i2s_avx2_bitnet, the second kernel of this file, is bitnet.cpp's own ways: see strategies.h. It
+// comes first in the table, since the last kernel of a layout is the one taken where none is named.
 #include "kernels/dot/avx2.h"
 
 #include "kernels/i2s/panel.h"
+#include "kernels/i2s/strategies.h"
 
 namespace {
 
@@ -92,9 +96,20 @@ void accumulate(const tb_product* p) {
 constexpr tb_kernel kKernel = with_prefetch(
     i2s_descriptor("i2s_avx2", "avx2", TB_ISA_AVX2, "bitnet.cpp's 2-bit codes, vpmaddubsw", 4,
                    panel_scratch, product, product, accumulate));
-constexpr const tb_kernel* kKernels[] = {&kKernel};
+
+void strategy_product(const tb_product* p) {
+    StrategyCall<Core>(p, nullptr).run();
+}
+void strategy_accumulate(const tb_product* p) {
+    StrategyCall<Core>(p, p->acc).run();
+}
+
+constexpr tb_kernel kBitnet = with_strategies(i2s_descriptor(
+    "i2s_avx2_bitnet", "avx2", TB_ISA_AVX2, "bitnet.cpp's three strategies, blocks as tiles", 8,
+    strategies_scratch, strategy_product, strategy_product, strategy_accumulate));
+constexpr const tb_kernel* kKernels[] = {&kBitnet, &kKernel};
 
 }  // namespace
 
 extern "C" const tb_kernel_table tb_table_i2s_avx2;
-const tb_kernel_table tb_table_i2s_avx2 = {TB_ABI_VERSION, sizeof(tb_kernel), 1, kKernels};
+const tb_kernel_table tb_table_i2s_avx2 = {TB_ABI_VERSION, sizeof(tb_kernel), 2, kKernels};

@@ -24,6 +24,20 @@
 
 namespace {
 
+// Where column c of a block is: the byte, and which digit of it, 0 the least significant.
+constexpr int iq1_bn_byte(int c) {
+    return c % 16 < 15 ? 3 * (c / 16) + c % 16 / 5 : 12;
+}
+constexpr int iq1_bn_digit(int c) {
+    return c % 16 < 15 ? c % 16 % 5 : c / 16;
+}
+// 3^(4 - digit), which brings a trit to the point.
+constexpr uint16_t iq1_bn_power(int c) {
+    uint16_t power = 1;
+    for (int j = iq1_bn_digit(c); j < 4; ++j) power = static_cast<uint16_t>(power * 3);
+    return power;
+}
+
 // For each byte its five codes in bytes 0..4, first column first, and in byte 7 whether it is one
 // that a packer writes (1), also as byte 12 of a block (3).
 struct Iq1BnCodes {

@@ -17,8 +17,10 @@
 // activations of -128 included, K/256 times: 256 * K < 2^31 for K < 2^23. The divisions are exact:
 // every term is a multiple.
 //
-// GEMM: see dot/panel64.h. Rows are transposed as packed dwords, before the fields are taken apart.
-#include "kernels/trit_blocks/gemm_panel.h"
+// GEMM of few tokens: codes are taken apart field by field, for four rows and four tokens.
+// GEMM of more: see dot/panel64.h. Rows are transposed as packed dwords, before the fields are
+// taken apart.
+#include "kernels/trit_blocks/phase_panel.h"
 
 #include "kernels/iq2_bn/layout.h"
 
@@ -29,9 +31,28 @@ inline __mmask64 parts_mask(int64_t bytes) {
     return bytes >= 64 ? ~uint64_t{0} : (uint64_t{1} << bytes) - 1;
 }
 
+// The sum of each register, or as published, of each phase: dword i of every 128-bit lane is of
+// phase i.
+template <int R>
+inline void put_sums(const __m512i (&v)[R], int32_t (&out)[R][1]) {
+    sum_each<R>(v, out[0]);
+}
+template <int R>
+inline void put_sums(const __m512i (&v)[R], int32_t (&out)[R][kPhases][1]) {
+    TB_UNROLL
+    for (int r = 0; r < R; ++r) {
+        const __m256i s =
+            _mm256_add_epi32(_mm512_castsi512_si256(v[r]), _mm512_extracti64x4_epi64(v[r], 1));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out[r]),
+                         _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1)));
+    }
+}
+
 struct Core {
     using Format = Iq2Bn;
     static constexpr int kStreams = 4;
+    static constexpr int kTokens = 4, kTokenGroups = 4, kDirectTokens = 32;
+    static constexpr bool kTokensArranged = true;
 
     // Per 256 columns: those of field 0 of four blocks, of field 1, 2, 3.
     static int64_t arranged_bytes(int64_t k) { return tb_round_up(k, 256); }
@@ -65,9 +86,10 @@ struct Core {
         }
     }
 
-    template <int R, bool Prefetch>
+    // Out: int32_t[1] or int32_t[kPhases][1], see put_sums.
+    template <int R, bool Prefetch, class Out>
     __attribute__((always_inline)) static void run(const uint8_t* row, int64_t ldg, int64_t k,
-                                                   const int8_t* x, int32_t (&out)[R][1]) {
+                                                   const int8_t* x, Out (&out)[R]) {
         const uint8_t* p = row + Iq2Bn::kRowOverhead;
         __m512i acc[R][4], v[R];
         TB_UNROLL
@@ -98,7 +120,58 @@ struct Core {
                 _mm512_add_epi32(_mm512_srai_epi32(acc[r][2], 4), _mm512_srai_epi32(acc[r][3], 6));
             sum[r] = _mm512_add_epi32(low, high);
         }
-        sum_each<R>(sum, out[0]);
+        put_sums(sum, out);
+    }
+
+    // One step of R rows with T tokens: a field of all rows is taken apart for all tokens.
+    template <int R, int T>
+    static void step_tokens(__m512i (&acc)[T][R], const __m512i (&v)[R], const int8_t* x,
+                            int64_t ldx) {
+        const __m512i mask = _mm512_set1_epi8(0x03);
+        TB_UNROLL
+        for (int f = 0; f < 4; ++f) {
+            __m512i codes[R];
+            TB_UNROLL
+            for (int r = 0; r < R; ++r) {
+                const auto shift = static_cast<unsigned>(2 * f);
+                codes[r] = _mm512_and_si512(f == 0 ? v[r] : _mm512_srli_epi16(v[r], shift), mask);
+            }
+            TB_UNROLL
+            for (int t = 0; t < T; ++t) {
+                const __m512i xs = _mm512_load_si512(x + t * ldx + 64 * f);
+                TB_UNROLL
+                for (int r = 0; r < R; ++r) dot4(acc[t][r], codes[r], xs);
+            }
+        }
+    }
+
+    template <int R, int T, class Out>
+    static void run_tokens(const uint8_t* row, int64_t ldg, int64_t k, const int8_t* x, int64_t ldx,
+                           Out (&out)[T][R]) {
+        const uint8_t* p = row + Iq2Bn::kRowOverhead;
+        __m512i acc[T][R], v[R];
+        TB_UNROLL
+        for (int t = 0; t < T; ++t) {
+            TB_UNROLL
+            for (int r = 0; r < R; ++r) acc[t][r] = _mm512_setzero_si512();
+        }
+        for (; k >= 256; k -= 256, p += 64, x += 256) {
+            TB_UNROLL
+            for (int r = 0; r < R; ++r) {
+                fetch_ahead(p + r * ldg);
+                v[r] = _mm512_loadu_si512(p + r * ldg);
+            }
+            step_tokens<R, T>(acc, v, x, ldx);
+        }
+        if (k > 0) {
+            TB_UNROLL
+            for (int r = 0; r < R; ++r) {
+                v[r] = _mm512_maskz_loadu_epi8(parts_mask(k / 4), p + r * ldg);
+            }
+            step_tokens<R, T>(acc, v, x, ldx);
+        }
+        TB_UNROLL
+        for (int t = 0; t < T; ++t) put_sums(acc[t], out[t]);
     }
 };
 
@@ -140,13 +213,22 @@ void accumulate(const tb_product* p) {
     multiply_groups_or_panels<Core, Unpack>(p, p->acc);
 }
 
+void published(const tb_product* p) {
+    phase_directly_or_panels<Core, Unpack, 4>(p);
+}
+
 constexpr tb_kernel kKernel = with_prefetch(
     trit_blocks_descriptor<Iq2Bn>("iq2_bn_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
                                   "ik_llama.cpp's 2-bit codes used in place, vpdpbusd", 4,
                                   arranged_or_panel_scratch<Core>, product, product, accumulate));
-constexpr const tb_kernel* kKernels[] = {&kKernel};
+constexpr tb_kernel kPublished = with_prefetch(
+    phase_descriptor<Iq2Bn, 4>("iq2_bn_avx512vnni_q8k64", "avx512vnni", TB_ISA_AVX512VNNI,
+                               "ik_llama.cpp's 2-bit codes x its Q8_K64, vpdpbusd", 4,
+                               phase_or_panel_scratch<Core>, published, published));
+// The exact one last: it is taken where none is named.
+constexpr const tb_kernel* kKernels[] = {&kPublished, &kKernel};
 
 }  // namespace
 
 extern "C" const tb_kernel_table tb_table_iq2_bn_avx512vnni;
-const tb_kernel_table tb_table_iq2_bn_avx512vnni = {TB_ABI_VERSION, sizeof(tb_kernel), 1, kKernels};
+const tb_kernel_table tb_table_iq2_bn_avx512vnni = {TB_ABI_VERSION, sizeof(tb_kernel), 2, kKernels};

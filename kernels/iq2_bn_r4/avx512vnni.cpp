@@ -11,14 +11,15 @@
 // (57 weights a cycle); on Zen 4 vpdpbusd is the bound. 16 sums, 4 masks, 4 + 1 operands of the 32
 // registers. Nothing is added up horizontally but four lanes, once for four rows.
 //
-// GEMM of few tokens: codes are taken apart field by field, for four groups and four tokens.
-// GEMM of more: see dot/panel64.h. A panel is a transpose of 128-bit lanes away (8 shuffles for
-// 1024 weights, where rows one after the other take 64).
+// GEMM of up to 32 tokens: codes are taken apart field by field, for four groups and four tokens:
+// 64 vpdpbusd, 16 vpshufd, 28 shifts and ands for 64 columns. On Zen 4 vpdpbusd is the bound. GEMM
+// of more: see dot/panel64.h. A panel is a transpose of 128-bit lanes away (8 shuffles for 1024
+// weights, where rows one after the other take 64).
 //
 // Overflow: field 7:6 enters as code * 64 <= 128; a lane adds 4 * 128 * 128 = 2^16 per 64 columns,
 // of which it sees four, activations of -128 included: 2^10 * K < 2^31 for K < 2^21. Hence sums are
 // folded every 2^20 columns. The divisions are exact: every term is a multiple.
-#include "kernels/trit_blocks/gemm_panel.h"
+#include "kernels/trit_blocks/phase_panel.h"
 
 #include "kernels/iq2_bn_r4/layout.h"
 
@@ -32,17 +33,20 @@ inline __m512i spread(__m512i x) {
     return _mm512_shuffle_epi32(x, static_cast<_MM_PERM_ENUM>(F * 0x55));
 }
 
-// The four rows of a group: the sum of the 128-bit lanes.
+// The four rows of a group: the sum of the 128-bit lanes. As published, a lane is a phase.
 inline void put_rows(__m512i v, int32_t (&out)[4]) {
     const __m256i s = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out),
                      _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1)));
 }
+inline void put_rows(__m512i v, int32_t (&out)[kPhases][4]) {
+    _mm512_storeu_si512(out, v);
+}
 
 struct Core {
     using Format = Iq2BnR4;
     static constexpr int kStreams = 4;
-    static constexpr int kTokens = 4, kTokenGroups = 4;
+    static constexpr int kTokens = 4, kTokenGroups = 4, kDirectTokens = 32;
 
     // R groups of k <= kSafeColumns columns, added to sum.
     template <int R, bool Prefetch>
@@ -77,9 +81,10 @@ struct Core {
         }
     }
 
-    template <int R, bool Prefetch>
+    // Out: int32_t[4] or int32_t[kPhases][4], see put_rows.
+    template <int R, bool Prefetch, class Out>
     __attribute__((always_inline)) static void run(const uint8_t* group, int64_t ldg, int64_t k,
-                                                   const int8_t* x, int32_t (&out)[R][4]) {
+                                                   const int8_t* x, Out (&out)[R]) {
         const uint8_t* p = group + Iq2BnR4::kScaleBytes;
         __m512i sum[R];
         TB_UNROLL
@@ -109,9 +114,9 @@ struct Core {
         }
     }
 
-    template <int R, int T>
+    template <int R, int T, class Out>
     static void run_tokens(const uint8_t* group, int64_t ldg, int64_t k, const int8_t* x,
-                           int64_t ldx, int32_t (&out)[T][R][4]) {
+                           int64_t ldx, Out (&out)[T][R]) {
         const uint8_t* p = group + Iq2BnR4::kScaleBytes;
         __m512i acc[T][R];
         TB_UNROLL
@@ -122,7 +127,10 @@ struct Core {
         for (; k > 0; k -= 64, p += 64, x += 64) {
             __m512i w[R];
             TB_UNROLL
-            for (int r = 0; r < R; ++r) w[r] = _mm512_loadu_si512(p + r * ldg);
+            for (int r = 0; r < R; ++r) {
+                fetch_ahead(p + r * ldg);
+                w[r] = _mm512_loadu_si512(p + r * ldg);
+            }
             field<0, R, T>(w, x, ldx, acc);
             field<1, R, T>(w, x, ldx, acc);
             field<2, R, T>(w, x, ldx, acc);
@@ -177,14 +185,23 @@ void accumulate(const tb_product* p) {
     multiply_groups_or_panels<Core, Unpack>(p, p->acc);
 }
 
+void published(const tb_product* p) {
+    phase_directly_or_panels<Core, Unpack, 16>(p);
+}
+
 constexpr tb_kernel kKernel = with_prefetch(trit_blocks_descriptor<Iq2BnR4>(
     "iq2_bn_r4_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
     "ik_llama.cpp's 2-bit codes of four rows used in place, vpdpbusd", 16,
     arranged_or_panel_scratch<Core>, product, product, accumulate));
-constexpr const tb_kernel* kKernels[] = {&kKernel};
+constexpr tb_kernel kPublished = with_prefetch(
+    phase_descriptor<Iq2BnR4, 16>("iq2_bn_r4_avx512vnni_q8k16", "avx512vnni", TB_ISA_AVX512VNNI,
+                                  "ik_llama.cpp's 2-bit codes of four rows x its Q8_K16, vpdpbusd",
+                                  16, phase_or_panel_scratch<Core>, published, published));
+// The exact one last: it is taken where none is named.
+constexpr const tb_kernel* kKernels[] = {&kPublished, &kKernel};
 
 }  // namespace
 
 extern "C" const tb_kernel_table tb_table_iq2_bn_r4_avx512vnni;
-const tb_kernel_table tb_table_iq2_bn_r4_avx512vnni = {TB_ABI_VERSION, sizeof(tb_kernel), 1,
+const tb_kernel_table tb_table_iq2_bn_r4_avx512vnni = {TB_ABI_VERSION, sizeof(tb_kernel), 2,
                                                        kKernels};

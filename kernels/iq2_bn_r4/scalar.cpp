@@ -1,6 +1,9 @@
-// iq2_bn_r4 in plain C++: layout.h read by the loop of trit_blocks/scalar.h.
+// iq2_bn_r4 in plain C++: layout.h read by the loops of trit_blocks/scalar.h and
+// trit_blocks/phase.h.
 #include "kernels/trit_blocks/scalar.h"
+
 #include "kernels/iq2_bn_r4/layout.h"
+#include "kernels/trit_blocks/phase.h"
 
 namespace {
 
@@ -15,9 +18,14 @@ constexpr tb_kernel kKernel =
     trit_blocks_descriptor<Iq2BnR4>("iq2_bn_r4_scalar", "scalar", TB_ISA_SCALAR,
                                     "ik_llama.cpp's 2-bit codes of four rows, one block at a time",
                                     1, no_scratch, product, product, accumulate);
-constexpr const tb_kernel* kKernels[] = {&kKernel};
+constexpr tb_kernel kPublished = phase_descriptor<Iq2BnR4, 16>(
+    "iq2_bn_r4_scalar_q8k16", "scalar", TB_ISA_SCALAR,
+    "ik_llama.cpp's 2-bit codes of four rows x its Q8_K16, one block at a time", 1, no_scratch,
+    phase_multiply_scalar<Iq2BnR4, 16>, phase_multiply_scalar<Iq2BnR4, 16>);
+// The exact one last: it is taken where none is named.
+constexpr const tb_kernel* kKernels[] = {&kPublished, &kKernel};
 
 }  // namespace
 
 extern "C" const tb_kernel_table tb_table_iq2_bn_r4_scalar;
-const tb_kernel_table tb_table_iq2_bn_r4_scalar = {TB_ABI_VERSION, sizeof(tb_kernel), 1, kKernels};
+const tb_kernel_table tb_table_iq2_bn_r4_scalar = {TB_ABI_VERSION, sizeof(tb_kernel), 2, kKernels};

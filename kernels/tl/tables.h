@@ -1,9 +1,9 @@
 /* Prepared activations of the kernels that look sums up: the batch of prepared_int8.h, whole, and
- * behind it, for batches of at most kTableTokens tokens, the tables of each token. Larger batches
+ * behind it, for batches of at most Tokens tokens, the tables of each token. Larger batches
  * multiply the int8 activations, for which tables would only be traffic.
  *
  *   offset 0              the batch of prepared_int8.h
- *   next multiple of 64   tables  [m][Tables::bytes(shape, tile)]     only if m <= kTableTokens
+ *   next multiple of 64   tables  [m][Tables::bytes(shape, tile)]     only if m <= Tokens
  *
  * Tables supplies what a layout looks up:
  *   static int64_t bytes(const tb_shape&, const tb_tile*)       of one token, a multiple of 64
@@ -20,26 +20,24 @@
 
 namespace {
 
-constexpr int64_t kTableTokens = 4;
-
 inline size_t tables_offset(const tb_shape& s, int64_t m) {
     return static_cast<size_t>(
         tb_round_up(static_cast<int64_t>(tb_int8_prepared_size(&s, nullptr, m)), 64));
 }
 
-template <class Tables>
+template <class Tables, int64_t Tokens>
 size_t prepared_tables_size(const tb_shape* s, const tb_tile* tile, int64_t m) {
-    if (m > kTableTokens) return tb_int8_prepared_size(s, tile, m);
+    if (m > Tokens) return tb_int8_prepared_size(s, tile, m);
     return tables_offset(*s, m) + static_cast<size_t>(m * Tables::bytes(*s, tile));
 }
 
-template <class Tables>
+template <class Tables, int64_t Tokens>
 tb_status prepare_tables(const tb_shape* s, const tb_tile* tile, const tb_activations* act,
                          int64_t m_begin, int64_t m_end, int64_t k_begin, int64_t k_end,
                          void* prepared) {
     const tb_status status =
         tb_int8_prepare(s, tile, act, m_begin, m_end, k_begin, k_end, prepared);
-    if (status.code != TB_OK || act->m > kTableTokens) return status;
+    if (status.code != TB_OK || act->m > Tokens) return status;
     const tb_int8_batch x = tb_int8_open(s, prepared, act->m);
     auto* tables = static_cast<uint8_t*>(prepared) + tables_offset(*s, act->m);
     for (int64_t m = m_begin; m < m_end; ++m) {

@@ -12,12 +12,12 @@
 //
 // 48 instructions, 3 per 32 weights, of which 22 want one of two shuffle pipes on Zen 4 (11 cycles;
 // all 48 take 12 of its four pipes, 16 of Intel's three). The tables of a tile, 16 BK bytes, stay
-// in L1 while its BM rows pass by, and come from L2 once a tile: 64 / BM bytes for every byte of W.
+// in L1 while the rows of four tiles pass by: a byte from L2 for every 16 of W with BM = 256.
 //
 // Overflow: digits of eight pairs are within 88 < 128; 16-bit sums take no more than BK columns of
 // a row, which accepts() holds to safe_columns(128) (activations may be -128); then int32.
 //
-// More than kTableTokens tokens: codes256.h.
+// More than kLookUpTokens tokens: codes256.h.
 //
 // Idea: TL1 of arXiv:2502.11880 and T-MAC (arXiv:2407.00088); the digits are our own.
 #include "kernels/dot/epilogue.h"
@@ -131,11 +131,9 @@ inline void add_block(const uint8_t* w, const uint8_t* ahead, const uint8_t* tab
     }
 }
 
-#ifndef ROWS
-#define ROWS 1024
-#endif
-constexpr int64_t kRowsAtOnce =
-    ROWS;  // whose 32-bit sums lie on the stack, for all tokens together
+constexpr int64_t kRowsAtOnce = 1024;  // times tokens: their 32-bit sums lie on the stack
+constexpr int64_t kTilesAtOnce = 4;    // distant places of memory
+constexpr int kBlocksAhead = 2;        // are fetched, of 2 KB with BK = 128
 
 // The blocks with rows [first, end), in the order in which they are read: one tile's width after
 // the other, so that, whatever BM is, its tables serve all these rows before the next come from L2.
@@ -173,10 +171,6 @@ struct Walk {
     }
 };
 
-#ifndef AHEAD
-#define AHEAD 2
-#endif
-
 // Rows [begin, end), for every token. What is computed of other rows of their blocks is not
 // written.
 template <int Bm, bool Prefetch>
@@ -189,8 +183,9 @@ void look_up_rows(const tb_product* p, const Places& at, const tb_int8_batch& x,
     const int64_t first = begin / Bm * Bm, count = tb_round_up(end - first, Bm);
     memset(sums, 0, static_cast<size_t>(p->m * count) * sizeof(int32_t));
     Walk<Bm> walk(at, bytes, first, end), ahead(at, bytes, first, end);
-    for (int i = 0; i < AHEAD; ++i)
+    for (int i = 0; i < kBlocksAhead; ++i) {
         if (ahead.k < at.columns) ahead.next();
+    }
     while (walk.k < at.columns) {
         const int64_t steps = at.width(walk.k) / (256 / Bm);
         const uint8_t* table = tables + walk.k / kTableColumns * kTableBytes;
@@ -203,10 +198,10 @@ void look_up_rows(const tb_product* p, const Places& at, const tb_int8_batch& x,
     }
     for (int64_t m = 0; m < p->m; ++m) {
         const Token token = {0, x.scale[m] * scale};  // sums of trits, not of codes
-        const int32_t* sum = sums + m * count - first;
+        const int32_t* sum = sums + m * count + (begin - first);
         int64_t n = begin;
-        for (; n + 4 <= end; n += 4) put_four(out, m, n, 1, sum + n, token);
-        for (; n < end; ++n) put(out, m, n, sum[n], token);
+        for (; n + 4 <= end; n += 4, sum += 4) put_four(out, m, n, 1, sum, token);
+        for (; n < end; ++n) put(out, m, n, *sum++, token);
     }
 }
 
@@ -216,7 +211,8 @@ void look_up(const tb_product* p, int32_t* acc) {
     const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
     const float scale = tensor_scale(p->shape, p->tile, p->packed);
     const Sink out{p->y, acc, p->ldy};
-    const int64_t rows = kRowsAtOnce / p->m / Bm * Bm;
+    const int64_t most = kRowsAtOnce / p->m / Bm * Bm, wanted = kTilesAtOnce * at.tile.rows;
+    const int64_t rows = wanted < most ? wanted : most;
     for (int64_t n = p->n_begin; n < p->n_end;) {
         const int64_t below = n / Bm * Bm + rows;
         const int64_t end = below < p->n_end ? below : p->n_end;
@@ -226,11 +222,11 @@ void look_up(const tb_product* p, int32_t* acc) {
 }
 
 size_t scratch_size(const tb_shape* s, const tb_tile*, int64_t m) {
-    return m <= kTableTokens ? 0 : codes_scratch(*s);
+    return m <= kLookUpTokens ? 0 : codes_scratch(*s);
 }
 
 void multiply(const tb_product* p, int32_t* acc) {
-    if (p->m > kTableTokens) return multiply_unpacked(p, acc);
+    if (p->m > kLookUpTokens) return multiply_unpacked(p, acc);
     const bool narrow = tile_of(p->tile).bm == 32;
     if (p->m == 1 && wants_prefetch(p->tile)) {
         return narrow ? look_up<32, true>(p, acc) : look_up<64, true>(p, acc);
@@ -249,7 +245,7 @@ void accumulate(const tb_product* p) {
 void work(const tb_shape* s, const tb_tile* tile, int64_t m, tb_work* out) {
     const double n = static_cast<double>(s->n), k = static_cast<double>(s->k);
     const double tokens = static_cast<double>(m);
-    const bool looks_up = m <= kTableTokens;
+    const bool looks_up = m <= kLookUpTokens;
     out->weight_bytes = static_cast<double>(Places(*s, tile).bytes() + 4);
     out->activation_bytes = looks_up ? 4 * tokens : k * tokens;
     out->table_bytes = looks_up ? static_cast<double>(Tables::bytes(*s, tile)) * tokens : 0;
@@ -259,8 +255,8 @@ void work(const tb_shape* s, const tb_tile* tile, int64_t m, tb_work* out) {
 }
 
 constexpr tb_kernel with_tables(tb_kernel d) {
-    d.prepared_size = prepared_tables_size<Tables>;
-    d.prepare = prepare_tables<Tables>;
+    d.prepared_size = prepared_tables_size<Tables, kLookUpTokens>;
+    d.prepare = prepare_tables<Tables, kLookUpTokens>;
     d.prepare_tag = "tl1_tables";
     return d;
 }

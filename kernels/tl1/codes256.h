@@ -40,27 +40,13 @@ inline __m128i group_at(const Places& at, const uint8_t* bytes, int64_t n, int64
         reinterpret_cast<const __m128i*>(bytes + at.block(n, left) + at.group(r, k - left)));
 }
 
-// 16 rows from n on (n % 16 == 0), 32 columns from k on: codes[r * ldc], 32 bytes a row.
-inline void unpack_square(const Places& at, const uint8_t* bytes, int64_t n, int64_t k,
-                          uint8_t* codes, int64_t ldc) {
-    __m256i rows[4][4];  // [columns 4i.. and 16 + 4i..][rows 4j..]
-    const int64_t left = k / at.tile.columns * at.tile.columns;
-    if (k + 32 <= left + at.width(left)) {
-        const uint8_t* p = bytes + at.block(n, left);
-        const int64_t r = n % at.tile.rows % at.tile.bm, within = k - left;
-        for (int i = 0; i < 4; ++i) {
-            codes_of(_mm256_loadu2_m128i(
-                         reinterpret_cast<const __m128i*>(p + at.group(r, within + 16 + 4 * i)),
-                         reinterpret_cast<const __m128i*>(p + at.group(r, within + 4 * i))),
-                     rows[i]);
-        }
-    } else {
-        for (int i = 0; i < 4; ++i) {
-            codes_of(_mm256_set_m128i(group_at(at, bytes, n, k + 16 + 4 * i),
-                                      group_at(at, bytes, n, k + 4 * i)),
-                     rows[i]);
-        }
-    }
+// The codes of 16 rows x 32 columns, 32 bytes a row, from groups of columns 4i..4i+3 and, in the
+// other lane, 16 + 4i...
+inline void store_codes(const __m256i (&groups)[4], uint8_t* codes, int64_t ldc) {
+    __m256i rows[4][4];
+    TB_UNROLL
+    for (int i = 0; i < 4; ++i) codes_of(groups[i], rows[i]);
+    TB_UNROLL
     for (int j = 0; j < 4; ++j) {
         const __m256i a0 = _mm256_unpacklo_epi32(rows[0][j], rows[1][j]);
         const __m256i a1 = _mm256_unpackhi_epi32(rows[0][j], rows[1][j]);
@@ -69,9 +55,41 @@ inline void unpack_square(const Places& at, const uint8_t* bytes, int64_t n, int
         auto* to = codes + 4 * j * ldc;
         const __m256i whole[4] = {_mm256_unpacklo_epi64(a0, b0), _mm256_unpackhi_epi64(a0, b0),
                                   _mm256_unpacklo_epi64(a1, b1), _mm256_unpackhi_epi64(a1, b1)};
+        TB_UNROLL
         for (int i = 0; i < 4; ++i) {
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i * ldc), whole[i]);
         }
+    }
+}
+
+// 16 rows from n on (n % 16 == 0), columns to kp, a multiple of 32.
+inline void unpack_rows(const Places& at, const uint8_t* bytes, int64_t n, int64_t kp,
+                        uint8_t* codes, int64_t ldc) {
+    const int64_t r = n % at.tile.rows % at.tile.bm;
+    int64_t left = 0, right = 0;  // of the tile that begins at `tile`
+    const uint8_t* tile = nullptr;
+    for (int64_t k = 0; k < kp; k += 32) {
+        if (k >= right && k < at.columns) {
+            left = k / at.tile.columns * at.tile.columns;
+            right = left + at.width(left);
+            tile = bytes + at.block(n, left);
+        }
+        __m256i groups[4];
+        if (k + 32 <= right) {
+            TB_UNROLL
+            for (int i = 0; i < 4; ++i) {
+                const auto* low = tile + at.group(r, k - left + 4 * i);
+                const auto* high = tile + at.group(r, k - left + 16 + 4 * i);
+                groups[i] = _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(high),
+                                                reinterpret_cast<const __m128i*>(low));
+            }
+        } else {
+            for (int i = 0; i < 4; ++i) {
+                groups[i] = _mm256_set_m128i(group_at(at, bytes, n, k + 16 + 4 * i),
+                                             group_at(at, bytes, n, k + 4 * i));
+            }
+        }
+        store_codes(groups, codes + k, ldc);
     }
 }
 
@@ -92,9 +110,7 @@ void multiply_unpacked(const tb_product* p, int32_t* acc) {
         const int64_t top = n / kCodeRows * kCodeRows;
         const int64_t end = top + kCodeRows < p->n_end ? top + kCodeRows : p->n_end;
         for (int64_t r = 0; r < kCodeRows; r += kGroup) {
-            for (int64_t k = 0; k < x.kp; k += 32) {
-                unpack_square(at, bytes, top + r, k, codes + r * x.kp + k, x.kp);
-            }
+            unpack_rows(at, bytes, top + r, x.kp, codes + r * x.kp, x.kp);
         }
         multiply_codes<Avx2Tile<CodeLoad>>(codes + (n - top) * x.kp, x.kp, n, end - n, x.kp, x,
                                            scales, out);

@@ -98,7 +98,9 @@ struct Places {
     // Into a block: the 16 bytes of columns k..k+3 (k from the left of the tile, k % 4 == 0) of the
     // 16 rows with row r of the block.
     int64_t group(int64_t r, int64_t k) const {
-        return k / tile.by * kStepBytes + (r / kGroup * (tile.by / 4) + k % tile.by / 4) * kGroup;
+        // by is 4 or 8; no divisions, which would cost more than unpacking.
+        const int64_t wide = tile.by >> 3, step = k >> (2 + wide), half = k >> 2 & wide;
+        return step * kStepBytes + ((r / kGroup << wide) + half) * kGroup;
     }
 };
 

@@ -1,7 +1,7 @@
 // tl2 with AVX2.
 //
-// Up to four tokens, per 32 rows x 3 columns, after the paper: a lookup of 14 sums in two byte
-// tables (vpshufb), but these are the two digits of the sum in base 31, both signed,
+// Up to 16 tokens, per 32 rows x 3 columns, after the paper: a lookup of 14 sums in two byte tables
+// (vpshufb), but these are the two digits of the sum in base 31, both signed,
 //
 //   sum = 31 * high + low,   |high| <= 12, |low| <= 15
 //
@@ -9,8 +9,9 @@
 // before they are widened: vpunpck pairs the digits of a row, vpmaddubsw with (31, 1) makes int16.
 // (bitnet.cpp stores the two bytes of an int16 and widens, then negates, every lookup.)
 //
-//   1.5 to take an index, 0.75 to shift a sign up, 2 vpshufb, 2 vpsignb, 2 vpaddb; 1 to make signs
-//   bytes and 0.75 to widen: 10 instructions for 96 weights, 3.3 per 32 weights, beside 2.6 loads.
+//   1.5 to take an index, 0.75 to shift a sign up and 1 to make signs bytes, for all tokens; for
+//   each 2 vpshufb, 2 vpsignb, 2 vpaddb, 0.75 to widen: 10 instructions for 96 weights with one
+//   token, 3.3 per 32 weights, and 7.6 (2.5) with four, beside 2.6 loads.
 //
 // The bound while weights are in cache: 4 vector pipes on Zen 4, 3 on Intel. Sign words hold rows i
 // and i + 16, and the index bytes have the middle groups of rows exchanged, so that signs stay in
@@ -30,16 +31,15 @@ namespace {
 // 16 high digits, then 16 low ones.
 struct DigitEntry {
     static constexpr int64_t kBytes = 32;
+    static constexpr int64_t kMostTokens = 16;
 
+    // To nearest: 1057 / 32768 is 1 / 31 to 1e-6, and no sum within 384 is that near a tie.
     static void digits(const int16_t* sums, uint8_t* to) {
-        int8_t table[32];
-        for (int i = 0; i < 16; ++i) {
-            // To nearest: 2114 / 65536 is 1 / 31 to 1e-6, and no sum within 384 is that near a tie.
-            const int high = (sums[i] * 2114 + 32768) >> 16;
-            table[i] = static_cast<int8_t>(high);
-            table[i + 16] = static_cast<int8_t>(sums[i] - 31 * high);
-        }
-        memcpy(to, table, sizeof table);
+        const __m256i v = load32(sums);
+        const __m256i high = _mm256_mulhrs_epi16(v, _mm256_set1_epi16(1057));
+        const __m256i low = _mm256_sub_epi16(v, _mm256_mullo_epi16(high, _mm256_set1_epi16(31)));
+        const __m256i mixed = _mm256_packs_epi16(high, low);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permute4x64_epi64(mixed, 0xd8));
     }
 
     static void triple(const int8_t* x, uint8_t* to) {
@@ -80,50 +80,76 @@ struct Sums16 {
     }
 };
 
+// As instructions, because compilers add in an order of their own and run out of registers.
+inline void look_up_add(__m256i& digits, __m256i table, __m256i index, __m256i minus) {
+    __m256i found;
+    asm("vpshufb %3, %2, %1\n\tvpsignb %4, %1, %1\n\tvpaddb %1, %0, %0"
+        : "+x"(digits), "=&x"(found)
+        : "x"(table), "x"(index), "x"(minus));
+}
+inline void look_up_add(__m256i& digits, __m256i table, __m256i index) {
+    __m256i found;
+    asm("vpshufb %3, %2, %1\n\tvpaddb %1, %0, %0"
+        : "+x"(digits), "=&x"(found)
+        : "x"(table), "x"(index));
+}
+
 struct Core {
     using Entry = DigitEntry;
+    static constexpr int kTokens = 4;
+    template <int T>
+    static constexpr int kBlocks = 1;
 
-    template <bool Prefetch>
-    static void triples(const uint8_t* index, const uint8_t* sign, const uint8_t* tables,
-                        int64_t groups, int32_t* sums) {
-        Sums16 wide;
-        for (; groups != 0; --groups) {
-            if (Prefetch) {
-                fetch_ahead(index);
-                fetch_ahead(index + 64);
-                fetch_ahead(sign);
-            }
-            const __m256i words = load32(sign);
-            __m256i high = _mm256_setzero_si256(), low = high, signs = high;
+    template <int R, int T>
+    static void triples(Tl2Blocks at, const uint8_t* tables, int64_t of_token, int64_t ahead,
+                        int32_t* sums) {
+        static_assert(R == 1);
+        Sums16 wide[T];
+        for (int64_t g = at.groups; g != 0; --g) {
+            __builtin_prefetch(at.index + ahead);
+            __builtin_prefetch(at.index + ahead + 64);
+            __builtin_prefetch(at.sign + ahead / 4);
+            const __m256i words = load32(at.sign);
+            __m256i high[T], low[T], signs = words;
             TB_UNROLL
-            for (int t = 0; t < 8; ++t) {
-                if (t % 4 == 0) signs = four_signs(words, t);
-                const __m256i minus = _mm256_slli_epi16(signs, 2 * (t % 4));
-                const __m256i i = nibbles(load32(index + t / 2 * 32), t % 2 == 0);
-                const __m256i h = _mm256_shuffle_epi8(load16_twice(tables + 32 * t), i);
-                const __m256i l = _mm256_shuffle_epi8(load16_twice(tables + 32 * t + 16), i);
-                high = _mm256_add_epi8(high, _mm256_sign_epi8(h, minus));
-                low = _mm256_add_epi8(low, _mm256_sign_epi8(l, minus));
+            for (int t = 0; t < T; ++t) high[t] = low[t] = _mm256_setzero_si256();
+            TB_UNROLL
+            for (int i = 0; i < 8; ++i) {
+                if (i % 4 == 0) signs = four_signs(words, i);
+                const __m256i minus = _mm256_slli_epi16(signs, 2 * (i % 4));
+                const __m256i index = nibbles(load32(at.index + i / 2 * 32), i % 2 == 0);
+                TB_UNROLL
+                for (int t = 0; t < T; ++t) {
+                    const uint8_t* table = tables + t * of_token + 32 * i;
+                    look_up_add(high[t], load16_twice(table), index, minus);
+                    look_up_add(low[t], load16_twice(table + 16), index, minus);
+                }
             }
-            wide.add(high, low);
-            index += 128;
-            sign += 32;
+            TB_UNROLL
+            for (int t = 0; t < T; ++t) wide[t].add(high[t], low[t]);
+            at.index += 128;
+            at.sign += 32;
             tables += 8 * Entry::kBytes;
         }
-        wide.widen(sums);
+        for (int t = 0; t < T; ++t) wide[t].widen(sums + t * kMaxBm);
     }
 
-    static void pairs(const uint8_t* bytes, const uint8_t* tables, int32_t* sums) {
+    template <int T>
+    static void pairs(const uint8_t* bytes, const uint8_t* tables, int64_t of_token,
+                      int32_t* sums) {
+        for (int t = 0; t < T; ++t, tables += of_token, sums += kMaxBm)
+            pairs_of(bytes, tables, sums);
+    }
+
+    static void pairs_of(const uint8_t* bytes, const uint8_t* tables, int32_t* sums) {
         Sums16 wide;
         for (int half = 0; half < 2; ++half, bytes += 128, tables += 8 * Entry::kBytes) {
             __m256i high = _mm256_setzero_si256(), low = high;
             TB_UNROLL
-            for (int t = 0; t < 8; ++t) {
-                const __m256i i = nibbles(load32(bytes + t / 2 * 32), t % 2 == 0);
-                const __m256i h = _mm256_shuffle_epi8(load16_twice(tables + 32 * t), i);
-                const __m256i l = _mm256_shuffle_epi8(load16_twice(tables + 32 * t + 16), i);
-                high = _mm256_add_epi8(high, h);
-                low = _mm256_add_epi8(low, l);
+            for (int i = 0; i < 8; ++i) {
+                const __m256i index = nibbles(load32(bytes + i / 2 * 32), i % 2 == 0);
+                look_up_add(high, load16_twice(tables + 32 * i), index);
+                look_up_add(low, load16_twice(tables + 32 * i + 16), index);
             }
             wide.add(high, low);
         }
@@ -131,8 +157,12 @@ struct Core {
     }
 };
 
+size_t scratch(const tb_shape* s, const tb_tile* tile, int64_t m) {
+    return m <= DigitEntry::kMostTokens ? 0 : gemm256_scratch(s, tile, m);
+}
+
 void product(const tb_product* p, int32_t* acc) {
-    if (p->m <= kTableTokens) return tl2_look_up<Core>(p, acc);
+    if (p->m <= DigitEntry::kMostTokens) return tl2_look_up<Core>(p, acc);
     gemm256(p, acc);
 }
 void multiply(const tb_product* p) {
@@ -144,7 +174,7 @@ void accumulate(const tb_product* p) {
 
 constexpr tb_kernel kKernel = with_tables<DigitEntry>(
     tl2_descriptor("tl2_avx2", "avx2", TB_ISA_AVX2, "bitnet.cpp's TL2, byte tables in base 31",
-                   gemm256_scratch, multiply, accumulate),
+                   scratch, multiply, accumulate),
     "tl2_digits");
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 

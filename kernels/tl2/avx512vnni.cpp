@@ -1,7 +1,6 @@
 // tl2 with AVX-512 VNNI.
 //
-// Up to four tokens: lookups as in avx512.cpp (words512.h). vpdpbusd would be faster, but what this
-// layout is for is the lookup; t3r is its arithmetic counterpart.
+// Up to 16 tokens: lookups as in avx512.cpp (words512.h), which are as fast as vpdpbusd would be.
 // More tokens: 64 rows at a time are unpacked to byte codes whose 32-bit lanes are rows
 // (unpack256.h, 6 instructions per 32 weights, no transpose) and multiplied by the tile of
 // dot/panel64.h: 24 vpdpbusd for 4 loads and 6 broadcasts, 0.5 per 32 weights and token. Bound by
@@ -16,7 +15,7 @@
 namespace {
 
 size_t scratch(const tb_shape* s, const tb_tile* tile, int64_t m) {
-    if (m <= kTableTokens) return 0;
+    if (m <= Words16::kMostTokens) return 0;
     const ColumnBlocks blocks(Places(*s, tile), kPanel64Columns);
     return static_cast<size_t>((blocks.widest() + (blocks.one() ? 0 : 4 * m)) * kPanel64Rows);
 }
@@ -69,7 +68,7 @@ void gemm_panels(const tb_product* p, int32_t* acc) {
 }
 
 void product(const tb_product* p, int32_t* acc) {
-    if (p->m <= kTableTokens) return tl2_look_up<WordCore>(p, acc);
+    if (p->m <= Words16::kMostTokens) return tl2_look_up<WordCore<Words16>>(p, acc);
     gemm_panels(p, acc);
 }
 void multiply(const tb_product* p) {
@@ -79,11 +78,11 @@ void accumulate(const tb_product* p) {
     product(p, p->acc);
 }
 
-constexpr tb_kernel kKernel = with_tables<WordEntry>(
+constexpr tb_kernel kKernel = with_tables<Words16>(
     tl2_descriptor("tl2_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
                    "bitnet.cpp's TL2, signed tables in vpermw; GEMM with vpdpbusd", scratch,
                    multiply, accumulate),
-    kWordTag);
+    kWords16Tag);
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

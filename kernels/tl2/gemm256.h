@@ -20,7 +20,6 @@ constexpr int64_t kBlockColumns = 480;
 constexpr int64_t kSafeQuads = 63;
 
 size_t gemm256_scratch(const tb_shape* s, const tb_tile* tile, int64_t m) {
-    if (m <= kTableTokens) return 0;
     const Places at(*s, tile);
     return static_cast<size_t>((ColumnBlocks(at, kBlockColumns).widest() + 4 * m) * kBlockRows);
 }

@@ -1,4 +1,4 @@
-// tl2, portable C++: layout.h read plainly. Up to four tokens look their sums up, as the paper
+// tl2, portable C++: layout.h read plainly. Up to 16 tokens look their sums up, as the paper
 // does: per 3 weights a nibble, a sign bit, one lookup of 16 bits, one addition. Larger batches
 // multiply rows that were unpacked to trits. Bound by taking indices apart.
 //
@@ -9,7 +9,10 @@
 namespace {
 
 struct Core {
-    using Entry = WordEntry;
+    using Entry = Words16;
+    static constexpr int kTokens = 1;
+    template <int T>
+    static constexpr int kBlocks = 1;
 
     static int32_t look_up(const uint8_t* tables, int64_t table, int index) {
         int16_t value;
@@ -17,21 +20,24 @@ struct Core {
         return value;
     }
 
-    template <bool /* Prefetch */>
-    static void triples(const uint8_t* index, const uint8_t* sign, const uint8_t* tables,
-                        int64_t groups, int32_t* sums) {
+    template <int R, int T>
+    static void triples(const Tl2Blocks& at, const uint8_t* tables, int64_t /* of_token */,
+                        int64_t /* ahead */, int32_t* sums) {
+        static_assert(R == 1 && T == 1);
         for (int64_t r = 0; r < 32; ++r) {
-            const uint8_t* byte = index + byte_of_row(r);
-            for (int64_t t = 0; t < 8 * groups; ++t) {
+            const uint8_t* byte = at.index + byte_of_row(r);
+            for (int64_t t = 0; t < 8 * at.groups; ++t) {
                 const int nibble = t % 2 == 0 ? byte[t / 2 * 32] >> 4 : byte[t / 2 * 32] & 15;
                 const int64_t bit = 15 - 2 * (t % 8) - r / 16;
-                const int minus = sign[t / 8 * 32 + 2 * (r % 16) + bit / 8] >> bit % 8 & 1;
+                const int minus = at.sign[t / 8 * 32 + 2 * (r % 16) + bit / 8] >> bit % 8 & 1;
                 sums[r] += look_up(tables, t, minus << 4 | nibble);
             }
         }
     }
 
-    static void pairs(const uint8_t* bytes, const uint8_t* tables, int32_t* sums) {
+    template <int T>
+    static void pairs(const uint8_t* bytes, const uint8_t* tables, int64_t /* of_token */,
+                      int32_t* sums) {
         for (int64_t r = 0; r < 32; ++r) {
             for (int64_t t = 0; t < 16; ++t) {
                 const uint8_t byte = bytes[t / 2 * 32 + byte_of_row(r)];
@@ -42,11 +48,11 @@ struct Core {
 };
 
 size_t scratch(const tb_shape* s, const tb_tile*, int64_t m) {
-    return m <= kTableTokens ? 0 : static_cast<size_t>(s->k);
+    return m <= Words16::kMostTokens ? 0 : static_cast<size_t>(s->k);
 }
 
 void product(const tb_product* p, int32_t* acc) {
-    if (p->m <= kTableTokens) return tl2_look_up<Core>(p, acc);
+    if (p->m <= Words16::kMostTokens) return tl2_look_up<Core>(p, acc);
     const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
     auto* trits = static_cast<int8_t*>(p->scratch);
     const float scale = tensor_scale(p->shape, p->tile, p->packed);
@@ -69,10 +75,10 @@ void accumulate(const tb_product* p) {
     product(p, p->acc);
 }
 
-constexpr tb_kernel kKernel = with_tables<WordEntry>(
+constexpr tb_kernel kKernel = with_tables<Words16>(
     tl2_descriptor("tl2_scalar", "scalar", TB_ISA_SCALAR, "bitnet.cpp's TL2, one lookup at a time",
                    scratch, multiply, accumulate),
-    kWordTag);
+    kWords16Tag);
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

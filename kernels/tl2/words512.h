@@ -1,18 +1,20 @@
-/* Lookups of `tl2` in AVX-512 BW, up to four tokens. A triple has a table of 32 int16 (index = sign
- * and nibble, the upper half negated: WordEntry in tables.h), one register, so that vpermw is the
- * whole lookup. Per 32 rows x 3 columns:
+/* Lookups of `tl2` in AVX-512 BW. A triple has a table of 32 int16 (index = sign and nibble, the
+ * upper half negated: WordEntry in tables.h), one register, so that vpermw is the whole lookup. Per
+ * 32 rows x 3 columns:
  *
  *   vpmovzxbw   the 32 bytes of an index group, once for two triples             0.5
  *   vpsrlw      the high nibble down, for every other triple                     0.5
  *   multiply or shift   the sign to bit 4                                        1
  *   vpternlog   index = nibble under a mask, sign above (vpermw reads 5 bits)    1
- *   vpermw, vpaddw                                                               2
  *   vpermq, vpsllvw   the sign words of 32 rows, once for eight triples          0.25
+ *   vpermw, vpaddw      for each token                                           2
  *
- * 5.25 instructions for 96 weights, 1.75 per 32 weights, beside 1.6 loads. The bound while weights
- * are in cache: 2 ports of 512 bits on Intel, of which shifts have one and permutations the other,
- * 4 pipes of 256 bits on Zen 4, where both share two pipes; there most signs are moved with
- * vpmulhuw, which has the other two (and either port on Intel).
+ * 5.25 instructions for 96 weights with one token, 1.75 per 32 weights, beside 1.6 loads. Up to
+ * four tokens share the index, and two blocks of rows then share the load of a table: 2.8 for 96
+ * weights and token. (More tokens have their tables no longer in L1.) The bound while weights are
+ * in cache: 2 ports of 512 bits on Intel, of which shifts have one and permutations the other, 4
+ * pipes of 256 bits on Zen 4, where both share two pipes; there most signs are moved with vpmulhuw,
+ * which has the other two (and either port on Intel).
  *
  * Overflow: BK / 3 <= 80 sums of 3 * 128 are within 30720 in int16 (layout.h computes the limit),
  * 16 pairs of 256 within 4096; then int32. Static: see dot/epilogue.h. AVX-512 files only. */
@@ -34,13 +36,32 @@ inline __m512i shift_by_product(__m512i words, __m512i factor) {
     return moved;
 }
 
+// As instructions, because compilers add in an order of their own and run out of registers.
+inline void look_up_add(__m512i& sums, __m512i index, __m512i table) {
+    __m512i found;
+    asm("vpermw %3, %2, %1\n\tvpaddw %1, %0, %0"
+        : "+v"(sums), "=&v"(found)
+        : "v"(index), "v"(table));
+}
+inline void look_up_add(__m512i& sums, __m512i index, const uint8_t* table) {
+    __m512i found;
+    asm("vpermw %3, %2, %1\n\tvpaddw %1, %0, %0"
+        : "+v"(sums), "=&v"(found)
+        : "v"(index), "m"(*reinterpret_cast<const __m512i*>(table)));
+}
+
 // 32 bytes as words.
 inline __m512i words_of(const uint8_t* p) {
     return _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 
+template <class Words>
 struct WordCore {
-    using Entry = WordEntry;
+    using Entry = Words;
+    static constexpr int kTokens = 4;
+    // One token alone is faster with a single stream (from memory, on Zen 4).
+    template <int T>
+    static constexpr int kBlocks = T == 1 ? 1 : 2;
 
     // The sign of triple T, at bit 15 - 2T, to bit 4.
     template <int T>
@@ -55,17 +76,35 @@ struct WordCore {
         }
     }
 
-    template <int T>
-    static void two_triples(__m512i& acc, const uint8_t* index, __m512i signs,
-                            const uint8_t* tables) {
-        const __m512i nibble = _mm512_set1_epi16(15), low = words_of(index + 16 * T);
-        const __m512i high = _mm512_srli_epi16(low, 4);
-        const __m512i first = _mm512_ternarylogic_epi32(nibble, high, sign_of<T>(signs), 0xca);
-        const __m512i second = _mm512_ternarylogic_epi32(nibble, low, sign_of<T + 1>(signs), 0xca);
-        acc = _mm512_add_epi16(
-            acc, _mm512_permutexvar_epi16(first, _mm512_loadu_si512(tables + 64 * T)));
-        acc = _mm512_add_epi16(
-            acc, _mm512_permutexvar_epi16(second, _mm512_loadu_si512(tables + 64 * T + 64)));
+    // Triples I and I + 1 of a group, of R blocks, for T tokens: indices are made once for all
+    // tokens, a table is loaded once for all blocks.
+    template <int I, int R, int T>
+    static void two_triples(__m512i (&acc)[R][T], const Tl2Blocks& at, const __m512i (&signs)[R],
+                            const uint8_t* tables, int64_t of_token) {
+        const __m512i nibble = _mm512_set1_epi16(15);
+        __m512i first[R], second[R];
+        TB_UNROLL
+        for (int r = 0; r < R; ++r) {
+            const __m512i low = words_of(at.index_of(r) + 16 * I);
+            const __m512i high = _mm512_srli_epi16(low, 4);
+            first[r] = _mm512_ternarylogic_epi32(nibble, high, sign_of<I>(signs[r]), 0xca);
+            second[r] = _mm512_ternarylogic_epi32(nibble, low, sign_of<I + 1>(signs[r]), 0xca);
+        }
+        TB_UNROLL
+        for (int t = 0; t < T; ++t) {
+            const uint8_t* table = tables + t * of_token + 64 * I;
+            if constexpr (R == 1) {
+                look_up_add(acc[0][t], first[0], table);
+                look_up_add(acc[0][t], second[0], table + 64);
+            } else {
+                const __m512i a = _mm512_loadu_si512(table), b = _mm512_loadu_si512(table + 64);
+                TB_UNROLL
+                for (int r = 0; r < R; ++r) {
+                    look_up_add(acc[r][t], first[r], a);
+                    look_up_add(acc[r][t], second[r], b);
+                }
+            }
+        }
     }
 
     // Words are in the order of the packed bytes, whose middle groups of rows changed places.
@@ -78,46 +117,67 @@ struct WordCore {
         _mm512_store_si512(sums + 16, _mm512_add_epi32(_mm512_load_si512(sums + 16), upper));
     }
 
-    template <bool Prefetch>
-    static void triples(const uint8_t* index, const uint8_t* sign, const uint8_t* tables,
-                        int64_t groups, int32_t* sums) {
+    template <int R, int T>
+    static void triples(Tl2Blocks at, const uint8_t* tables, int64_t of_token, int64_t ahead,
+                        int32_t* sums) {
         const __m512i order = _mm512_set_epi64(3, 2, 3, 2, 1, 0, 1, 0);
         const __m512i lower_bit = _mm512_set_epi64(0x0001000100010001, 0x0001000100010001, 0, 0,
                                                    0x0001000100010001, 0x0001000100010001, 0, 0);
-        __m512i acc = _mm512_setzero_si512(), other = acc;
-        for (; groups != 0; --groups) {
-            if (Prefetch) {
-                fetch_ahead(index);
-                fetch_ahead(index + 64);
-                fetch_ahead(sign);
+        __m512i acc[R][T];
+        TB_UNROLL
+        for (int r = 0; r < R; ++r) {
+            TB_UNROLL
+            for (int t = 0; t < T; ++t) acc[r][t] = _mm512_setzero_si512();
+        }
+        const uint8_t *next_index = at.index + R * ahead, *next_sign = at.sign + R * ahead / 4;
+        for (int64_t g = at.groups; g != 0; --g) {
+            __m512i signs[R];
+            TB_UNROLL
+            for (int r = 0; r < R; ++r) {
+                // In the order of memory, whatever the order of reading.
+                __builtin_prefetch(next_index + 128 * r);
+                __builtin_prefetch(next_index + 128 * r + 64);
+                if (r % 2 == 0) __builtin_prefetch(next_sign + 32 * r);
+                const __m512i words = _mm512_castsi256_si512(
+                    _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at.sign_of(r))));
+                // Rows i and i + 16 side by side, the second with its bits moved to those of the
+                // first.
+                signs[r] = _mm512_sllv_epi16(_mm512_permutexvar_epi64(order, words), lower_bit);
             }
-            const __m512i words =
-                _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(sign)));
-            // Rows i and i + 16 side by side, the second with its bits moved to those of the first.
-            const __m512i signs =
-                _mm512_sllv_epi16(_mm512_permutexvar_epi64(order, words), lower_bit);
-            two_triples<0>(acc, index, signs, tables);
-            two_triples<2>(other, index, signs, tables);
-            two_triples<4>(acc, index, signs, tables);
-            two_triples<6>(other, index, signs, tables);
-            index += 128;
-            sign += 32;
+            two_triples<0, R, T>(acc, at, signs, tables, of_token);
+            two_triples<2, R, T>(acc, at, signs, tables, of_token);
+            two_triples<4, R, T>(acc, at, signs, tables, of_token);
+            two_triples<6, R, T>(acc, at, signs, tables, of_token);
+            at.index += 128;
+            at.sign += 32;
+            next_index += 128 * R;
+            next_sign += 32 * R;
             tables += 8 * Entry::kBytes;
         }
-        widen(_mm512_add_epi16(acc, other), sums);
+        TB_UNROLL
+        for (int r = 0; r < R; ++r) {
+            TB_UNROLL
+            for (int t = 0; t < T; ++t) widen(acc[r][t], sums + t * kMaxBm + 32 * r);
+        }
     }
 
-    static void pairs(const uint8_t* bytes, const uint8_t* tables, int32_t* sums) {
-        __m512i acc = _mm512_setzero_si512();
+    template <int T>
+    static void pairs(const uint8_t* bytes, const uint8_t* tables, int64_t of_token,
+                      int32_t* sums) {
+        __m512i acc[T];
         TB_UNROLL
-        for (int i = 0; i < 8; ++i) {
-            const __m512i low = words_of(bytes + 32 * i), high = _mm512_srli_epi16(low, 4);
-            const uint8_t* table = tables + 128 * i;
-            acc = _mm512_add_epi16(acc, _mm512_permutexvar_epi16(high, _mm512_loadu_si512(table)));
-            acc = _mm512_add_epi16(acc,
-                                   _mm512_permutexvar_epi16(low, _mm512_loadu_si512(table + 64)));
+        for (int t = 0; t < T; ++t) acc[t] = _mm512_setzero_si512();
+        for (int i = 0; i < 8; ++i, bytes += 32, tables += 2 * Entry::kBytes) {
+            const __m512i low = words_of(bytes), high = _mm512_srli_epi16(low, 4);
+            TB_UNROLL
+            for (int t = 0; t < T; ++t) {
+                const uint8_t* table = tables + t * of_token;
+                look_up_add(acc[t], high, table);
+                look_up_add(acc[t], low, table + 64);
+            }
         }
-        widen(acc, sums);
+        TB_UNROLL
+        for (int t = 0; t < T; ++t) widen(acc[t], sums + t * kMaxBm);
     }
 };
 

@@ -31,12 +31,22 @@
 
 namespace {
 
-// acc += codes . x in int16.
+// acc += codes . x in int16, or = where it is the first.
+template <bool First>
 inline void add_products(__m256i& acc, __m256i codes, __m256i x) {
-    multiply_add(acc, codes, x);
+    if (First) {
+        acc = _mm256_maddubs_epi16(codes, x);
+    } else {
+        multiply_add(acc, codes, x);
+    }
 }
+template <bool First>
 inline void add_products(__m256i& acc, __m256i codes, const int8_t* x) {
-    multiply_add(acc, codes, x);
+    if (First) {
+        acc = _mm256_maddubs_epi16(codes, load32(x));
+    } else {
+        multiply_add(acc, codes, x);
+    }
 }
 
 // Bytes on their way through multiplications: even and odd ones, each a pair of bytes.
@@ -62,21 +72,21 @@ inline __m256i table(__m128i t) {
 }
 
 // acc += the five codes of 32 bytes times x(0), ..., x(4).
-template <class Activations>
+template <bool First, class Activations>
 inline void add_five(__m256i& acc, __m256i bytes, const Activations& x) {
     const __m256i nine = _mm256_set1_epi16(9), three = _mm256_set1_epi16(3);
     const __m256i upper = table(_mm_setr_epi8(0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 0, 0, 0, 0));
     const __m256i lower = table(_mm_setr_epi8(0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0));
     Rest rest(bytes, nine, _mm256_set1_epi16(9 * 256));
     const __m256i first = rest.carried();
-    add_products(acc, _mm256_shuffle_epi8(upper, first), x(0));
-    add_products(acc, _mm256_shuffle_epi8(lower, first), x(1));
+    add_products<First>(acc, _mm256_shuffle_epi8(upper, first), x(0));
+    add_products<false>(acc, _mm256_shuffle_epi8(lower, first), x(1));
     rest.multiply(nine);
     const __m256i second = rest.carried();
-    add_products(acc, _mm256_shuffle_epi8(upper, second), x(2));
-    add_products(acc, _mm256_shuffle_epi8(lower, second), x(3));
+    add_products<false>(acc, _mm256_shuffle_epi8(upper, second), x(2));
+    add_products<false>(acc, _mm256_shuffle_epi8(lower, second), x(3));
     rest.multiply(three);
-    add_products(acc, rest.carried(), x(4));
+    add_products<false>(acc, rest.carried(), x(4));
 }
 
 inline __m256i twice(const int8_t* x) {
@@ -100,12 +110,13 @@ struct Blocks {
     };
 
     // The 16 bytes and the 4 behind the first 32 of two rows; a single one is taken twice.
+    template <bool First>
     static void add_pair(__m256i& acc, const uint8_t* a, const uint8_t* b, const int8_t* x) {
         const auto* low = reinterpret_cast<const __m128i*>(a + 32);
         const auto* high = reinterpret_cast<const __m128i*>(b + 32);
         const __m256i five = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(low)),
                                                      _mm_loadu_si128(high), 1);
-        add_five(acc, five, [x](int n) { return twice(x + 160 + 16 * n); });
+        add_five<First>(acc, five, [x](int n) { return twice(x + 160 + 16 * n); });
 
         // Byte i is digit i / 4 of byte i % 4.
         const __m256i by_even =
@@ -119,21 +130,22 @@ struct Blocks {
             _mm256_blend_epi32(_mm256_set1_epi32(of_a), _mm256_set1_epi32(of_b), 0xf0);
         Rest rest(four, by_even, by_odd);
         rest.multiply(_mm256_set1_epi16(3));
-        add_products(acc, rest.carried(), twice(x + 240));
+        add_products<false>(acc, rest.carried(), twice(x + 240));
     }
 
-    template <int R, bool Prefetch>
+    template <int R, bool Prefetch, bool First = false>
     __attribute__((always_inline)) static void add(Sums<R>& sums, const uint8_t* block, int64_t ldg,
                                                    const int8_t* x) {
         TB_UNROLL
         for (int r = 0; r < R; ++r) {
             if (Prefetch) fetch_ahead(block + r * ldg);
-            add_five(sums.whole[r], load32(block + r * ldg), [x](int n) { return x + 32 * n; });
+            add_five<First>(sums.whole[r], load32(block + r * ldg),
+                            [x](int n) { return x + 32 * n; });
         }
         TB_UNROLL
         for (int r = 0; r < R; r += 2) {
             const uint8_t* next = block + (r + 1 < R ? r + 1 : r) * ldg;
-            add_pair(sums.halves[r / 2], block + r * ldg, next, x);
+            add_pair<First>(sums.halves[r / 2], block + r * ldg, next, x);
         }
     }
 

@@ -39,7 +39,7 @@ struct Blocks {
         }
     };
 
-    template <int R, bool Prefetch>
+    template <int R, bool Prefetch, bool First = false>
     __attribute__((always_inline)) static void add(Sums<R>& sums, const uint8_t* block, int64_t ldg,
                                                    const int8_t* x) {
         const __m256i low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0c);
@@ -50,8 +50,13 @@ struct Blocks {
                 if (Prefetch) fetch_ahead(block + r * ldg);
                 const __m256i v = load32(block + r * ldg);
                 const __m256i w = _mm256_srli_epi16(v, 4);
-                multiply_add(sums.by1[r], _mm256_and_si256(v, low), x);
-                multiply_add(sums.by4[r], _mm256_and_si256(v, high), x + 32);
+                if (First && half == 0) {
+                    sums.by1[r] = _mm256_maddubs_epi16(_mm256_and_si256(v, low), load32(x));
+                    sums.by4[r] = _mm256_maddubs_epi16(_mm256_and_si256(v, high), load32(x + 32));
+                } else {
+                    multiply_add(sums.by1[r], _mm256_and_si256(v, low), x);
+                    multiply_add(sums.by4[r], _mm256_and_si256(v, high), x + 32);
+                }
                 multiply_add(sums.by1[r], _mm256_and_si256(w, low), x + 64);
                 multiply_add(sums.by4[r], _mm256_and_si256(w, high), x + 96);
             }

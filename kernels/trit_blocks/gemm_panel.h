@@ -53,13 +53,13 @@ inline size_t panel_scratch(const tb_shape* s, const tb_tile*, int64_t m) {
 // The same for a Core that arranges activations.
 template <class Core>
 size_t arranged_or_panel_scratch(const tb_shape* s, const tb_tile*, int64_t m) {
-    return m <= kFewTokens ? arranged_scratch<Core>(*s, m) : panel64_scratch(*s, m);
+    return m <= direct_tokens<Core>() ? arranged_scratch<Core>(*s, m) : panel64_scratch(*s, m);
 }
 
 // Any number of tokens. Unpack as for gemm_panel64, where the format has a cheaper one.
 template <class Core, class Unpack = UnpackGroups<typename Core::Format>>
 void multiply_groups_or_panels(const tb_product* p, int32_t* acc) {
-    if (p->m <= kFewTokens) return gemv_groups<Core>(p, acc);
+    if (p->m <= direct_tokens<Core>()) return gemv_groups<Core>(p, acc);
     gemm_panel64<Unpack>(p, acc, GroupScales<typename Core::Format>{p});
 }
 

@@ -17,17 +17,20 @@
  *   static void arrange(const int8_t* x, int64_t k, int8_t* to)
  *        x as above; run is given what arrange made, once per call, in scratch (arranged_scratch)
  * and if several tokens should share the decoding of codes:
- *   kTokens, kTokenGroups         at most so many tokens, and groups one after the other
+ *   kTokens, kTokenGroups         at most so many tokens, and groups side by side
+ *   kDirectTokens                 batches up to this, at least kFewTokens, are multiplied so
+ *   kTokensArranged               (if it arranges) whether run_tokens wants what arrange makes
  *   template <int R, int T>
  *   static void run_tokens(const uint8_t* group, int64_t ldg, int64_t k, const int8_t* x,
  *                          int64_t ldx, int32_t (&out)[T][R][Format::kGroup])
- *        the same of T tokens, ldx bytes apart and never arranged
+ *        the same of T tokens, ldx bytes apart
  * Static: see dot/epilogue.h. */
 #ifndef TRITBENCH_KERNELS_TRIT_BLOCKS_GEMV_H
 #define TRITBENCH_KERNELS_TRIT_BLOCKS_GEMV_H
 
 #include "kernels/dot/epilogue.h"
 #include "kernels/dot/prefetch.h"
+#include "kernels/dot/streams.h"
 #include "kernels/trit_blocks/layout.h"
 
 namespace {
@@ -43,150 +46,205 @@ constexpr bool kSharesCodes = requires {
     Core::kTokens;
 };
 
-// What m <= kFewTokens tokens need of scratch, per thread.
+// Batches up to this are not unpacked.
+template <class Core>
+constexpr int64_t direct_tokens() {
+    if constexpr (kSharesCodes<Core>) {
+        return Core::kDirectTokens;
+    } else {
+        return kFewTokens;
+    }
+}
+
+// Whether a batch of m <= direct_tokens is rearranged.
+template <class Core>
+constexpr bool arranges(int64_t m) {
+    if constexpr (kSharesCodes<Core>) {
+        if (m > 1) return Core::kTokensArranged;
+    }
+    return kArranges<Core>;
+}
+
+// What m <= direct_tokens tokens need of scratch, per thread.
 template <class Core>
 size_t arranged_scratch(const tb_shape& s, int64_t m) {
     if constexpr (kArranges<Core>) {
-        if (m > 1 && kSharesCodes<Core>) return 0;
-        return static_cast<size_t>(m * Core::arranged_bytes(s.k));
+        if (arranges<Core>(m)) return static_cast<size_t>(m * Core::arranged_bytes(s.k));
     }
     return 0;
 }
 
-// Tokens as Core::run wants them: token m begins at first + m * ld.
-struct RunTokens {
+// Tokens in the order that Core wants: token m begins at first + m * ld.
+struct OrderedTokens {
     const int8_t* first;
     int64_t ld;
 };
 
 template <class Core>
-RunTokens tokens_for_run(const tb_product* p, const tb_int8_batch& x) {
+OrderedTokens ordered_tokens(const tb_product* p, const tb_int8_batch& x) {
     if constexpr (kArranges<Core>) {
-        const int64_t bytes = Core::arranged_bytes(x.k);
-        auto* to = static_cast<int8_t*>(p->scratch);
-        for (int64_t m = 0; m < x.m; ++m) Core::arrange(x.q + m * x.kp, x.k, to + m * bytes);
-        return {to, bytes};
+        if (arranges<Core>(x.m)) {
+            const int64_t bytes = Core::arranged_bytes(x.k);
+            auto* to = static_cast<int8_t*>(p->scratch);
+            for (int64_t m = 0; m < x.m; ++m) Core::arrange(x.q + m * x.kp, x.k, to + m * bytes);
+            return {to, bytes};
+        }
     }
     return {x.q, x.kp};
 }
 
-// The results of one group for one token. token.scale is of the activations only.
-template <class Format>
-inline void put_group(const tb_product* p, const Sink& out, const uint8_t* group, int64_t g,
-                      int64_t m, const Token& token, const int32_t (&sums)[Format::kGroup]) {
-    constexpr int G = Format::kGroup;
-    float scales[G];
-    for (int i = 0; i < G; ++i) scales[i] = Format::scale(group, i, p->shape.k);
-    if constexpr (G == 4) {
-        if (out.acc == nullptr && g * G >= p->n_begin && g * G + G <= p->n_end) {
-            four_int32 four;
-            four_float scale;
-            memcpy(&four, sums, sizeof four);
-            memcpy(&scale, scales, sizeof scale);
-            scale *= token.scale;
-            const four_float y = __builtin_convertvector(four - token.sum, four_float) * scale;
-            memcpy(out.y + m * out.ld + g * G, &y, sizeof y);
-            return;
+// The exact results of a call. How the loops below want it (phase_rows.h has another):
+//   Sums                         of code * q: what Core::run makes for one group
+//   x                            the tokens
+//   template <int R> void put(const uint8_t* group, int64_t g, int64_t apart, int64_t m,
+//                             const Sums (&sums)[R]) const
+//        of token m and R groups from group g on, which is at `group`, `apart` groups from each
+//        other; what is outside of the call's rows is not written
+template <class Core>
+struct ExactResults {
+    using Format = typename Core::Format;
+    static constexpr int kGroup = Format::kGroup;
+    using Sums = int32_t[kGroup];
+
+    const tb_product* p;
+    const tb_int8_batch x;
+    const Sink out;
+    Token tokens[direct_tokens<Core>()];  // scales: of the activations only
+
+    ExactResults(const tb_product* product, int32_t* acc)
+        : p(product), x(tb_int8_open(&p->shape, p->prepared, p->m)), out{p->y, acc, p->ldy} {
+        for (int64_t m = 0; m < x.m; ++m) tokens[m] = token_of(x, m, 1.0F);
+    }
+
+    void put_group(const uint8_t* group, int64_t g, int64_t m, const Sums& sums) const {
+        const Token& token = tokens[m];
+        float scales[kGroup];
+        for (int i = 0; i < kGroup; ++i) scales[i] = Format::scale(group, i, x.k);
+        if constexpr (kGroup == 4) {
+            if (out.acc == nullptr && g * 4 >= p->n_begin && g * 4 + 4 <= p->n_end) {
+                four_int32 four;
+                four_float scale;
+                memcpy(&four, sums, sizeof four);
+                memcpy(&scale, scales, sizeof scale);
+                scale *= token.scale;
+                const four_float y = __builtin_convertvector(four - token.sum, four_float) * scale;
+                memcpy(out.y + m * out.ld + g * 4, &y, sizeof y);
+                return;
+            }
+        }
+        for (int i = 0; i < kGroup; ++i) {
+            const int64_t n = g * kGroup + i;
+            if (kGroup > 1 && (n < p->n_begin || n >= p->n_end)) continue;
+            ::put(out, m, n, sums[i], {token.sum, token.scale * scales[i]});
         }
     }
-    for (int i = 0; i < G; ++i) {
-        const int64_t n = g * G + i;
-        if (G > 1 && (n < p->n_begin || n >= p->n_end)) continue;
-        put(out, m, n, sums[i], {token.sum, token.scale * scales[i]});
+
+    template <int R>
+    void put(const uint8_t* group, int64_t g, int64_t apart, int64_t m,
+             const Sums (&sums)[R]) const {
+        const int64_t bytes = apart * Format::group_bytes(x.k);
+        for (int r = 0; r < R; ++r) put_group(group + r * bytes, g + r * apart, m, sums[r]);
     }
-}
+};
 
 // `count` times R groups, `apart` groups from each other, from group g on, with every token. Rows
-// outside [n_begin, n_end) are computed where they share a group, and not written.
-template <class Core, int R, bool Prefetch>
-void multiply_groups(const tb_product* p, const RunTokens& x, const Token* tokens, const Sink& out,
-                     int64_t g, int64_t count, int64_t apart) {
-    using Format = typename Core::Format;
-    constexpr int G = Format::kGroup;
-    const int64_t bytes = Format::group_bytes(p->shape.k);
+// outside [n_begin, n_end) are computed where they share a group.
+template <class Core, int R, bool Prefetch, class Results>
+void multiply_groups(const tb_product* p, const Results& results, const OrderedTokens& x, int64_t g,
+                     int64_t count, int64_t apart) {
+    const int64_t bytes = Core::Format::group_bytes(p->shape.k);
     for (const int64_t end = g + count; g < end; ++g) {
         const uint8_t* group = static_cast<const uint8_t*>(p->packed) + g * bytes;
         for (int64_t m = 0; m < p->m; ++m) {
-            int32_t sums[R][G];
+            typename Results::Sums sums[R];
             Core::template run<R, Prefetch>(group, apart * bytes, p->shape.k, x.first + m * x.ld,
                                             sums);
-            for (int r = 0; r < R; ++r) {
-                const int64_t at = r * apart;
-                put_group<Format>(p, out, group + at * bytes, g + at, m, tokens[m], sums[r]);
-            }
+            results.template put<R>(group, g, apart, m, sums);
         }
     }
 }
 
-template <class Core, bool Prefetch>
-void gemv_streams(const tb_product* p, int32_t* acc) {
-    constexpr int G = Core::Format::kGroup;
-    const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
-    Token tokens[kFewTokens];
-    for (int64_t m = 0; m < p->m; ++m) tokens[m] = token_of(x, m, 1.0F);
-    const RunTokens run = tokens_for_run<Core>(p, x);
-    const Sink out{p->y, acc, p->ldy};
+template <class Core, bool Prefetch, class Results>
+void multiply_streams(const tb_product* p, const Results& results) {
+    constexpr int G = Core::Format::kGroup, S = Core::kStreams;
+    const OrderedTokens x = ordered_tokens<Core>(p, results.x);
     const int64_t begin = p->n_begin / G, groups = (p->n_end + G - 1) / G - begin;
-    const int64_t apart = groups / Core::kStreams;
-    multiply_groups<Core, Core::kStreams, Prefetch>(p, run, tokens, out, begin, apart, apart);
-    multiply_groups<Core, 1, Prefetch>(p, run, tokens, out, begin + Core::kStreams * apart,
-                                       groups - Core::kStreams * apart, 0);
+    const int64_t apart = rows_apart(groups, S, Core::Format::group_bytes(p->shape.k));
+    multiply_groups<Core, S, Prefetch>(p, results, x, begin, apart, apart);
+    // What is left is as many streams again, and then single groups.
+    const int64_t next = begin + S * apart, few = (groups - S * apart) / S;
+    multiply_groups<Core, S, Prefetch>(p, results, x, next, few, few);
+    multiply_groups<Core, 1, Prefetch>(p, results, x, next + S * few, groups - S * (apart + few),
+                                       0);
 }
 
-// T tokens from token m on, R groups at a time where as many are left.
-template <class Core, int R, int T>
-void share_codes(const tb_product* p, const tb_int8_batch& x, int64_t m, const Sink& out, int64_t g,
-                 int64_t end) {
-    using Format = typename Core::Format;
-    const int64_t bytes = Format::group_bytes(p->shape.k);
-    for (; g + R <= end; g += R) {
+// A batch of which several tokens share the decoding.
+template <class Core, class Results>
+struct SharedCodes {
+    const tb_product* p;
+    const Results& results;
+    const OrderedTokens x;
+
+    // T tokens from token m on and R groups, `apart` groups from each other, from group g on.
+    template <int R, int T>
+    void multiply(int64_t m, int64_t g, int64_t apart) const {
+        const int64_t bytes = Core::Format::group_bytes(p->shape.k);
         const uint8_t* group = static_cast<const uint8_t*>(p->packed) + g * bytes;
-        int32_t sums[T][R][Format::kGroup];
-        Core::template run_tokens<R, T>(group, bytes, p->shape.k, x.q + m * x.kp, x.kp, sums);
-        for (int t = 0; t < T; ++t) {
-            const Token token = token_of(x, m + t, 1.0F);
-            for (int r = 0; r < R; ++r) {
-                put_group<Format>(p, out, group + r * bytes, g + r, m + t, token, sums[t][r]);
+        typename Results::Sums sums[T][R];
+        Core::template run_tokens<R, T>(group, apart * bytes, p->shape.k, x.first + m * x.ld, x.ld,
+                                        sums);
+        for (int t = 0; t < T; ++t) results.template put<R>(group, g, apart, m + t, sums[t]);
+    }
+
+    // 1 <= tokens <= Most.
+    template <int R, int Most>
+    void multiply_up_to(int64_t tokens, int64_t m, int64_t g, int64_t apart) const {
+        if constexpr (Most > 1) {
+            if (tokens < Most) return multiply_up_to<R, Most - 1>(tokens, m, g, apart);
+        }
+        multiply<R, Most>(m, g, apart);
+    }
+
+    // `count` times R groups, which stay in L1 while the tokens pass by.
+    template <int R>
+    void multiply_groups(int64_t g, int64_t count, int64_t apart) const {
+        const int64_t tiles = (p->m + Core::kTokens - 1) / Core::kTokens;
+        for (const int64_t end = g + count; g < end; ++g) {
+            for (int64_t i = 0, m = 0; i < tiles; ++i) {
+                const int64_t tokens = p->m / tiles + (i < p->m % tiles);
+                multiply_up_to<R, Core::kTokens>(tokens, m, g, apart);
+                m += tokens;
             }
         }
     }
-    if constexpr (R > 1) share_codes<Core, 1, T>(p, x, m, out, g, end);
-}
 
-template <class Core, int Most>
-void share_codes_of(int64_t tokens, const tb_product* p, const tb_int8_batch& x, int64_t m,
-                    const Sink& out, int64_t g, int64_t end) {
-    if constexpr (Most > 1) {
-        if (tokens < Most) return share_codes_of<Core, Most - 1>(tokens, p, x, m, out, g, end);
+    void multiply_all() const {
+        constexpr int64_t G = Core::Format::kGroup, R = Core::kTokenGroups;
+        const int64_t begin = p->n_begin / G, groups = (p->n_end + G - 1) / G - begin;
+        const int64_t apart = groups / R;
+        multiply_groups<R>(begin, apart, apart);
+        multiply_groups<1>(begin + R * apart, groups - R * apart, 0);
     }
-    share_codes<Core, Core::kTokenGroups, Most>(p, x, m, out, g, end);
-}
+};
 
-// 1 < m. kTokenGroups groups stay in L1 while the tokens pass by.
-template <class Core>
-void gemm_sharing_codes(const tb_product* p, int32_t* acc) {
-    constexpr int64_t G = Core::Format::kGroup, R = Core::kTokenGroups;
-    const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
-    const Sink out{p->y, acc, p->ldy};
-    const int64_t end = (p->n_end + G - 1) / G, tiles = (p->m + Core::kTokens - 1) / Core::kTokens;
-    for (int64_t g = p->n_begin / G; g < end; g += R) {
-        const int64_t stop = end - g < R ? end : g + R;
-        for (int64_t i = 0, m = 0; i < tiles; ++i) {
-            const int64_t tokens = p->m / tiles + (i < p->m % tiles);
-            share_codes_of<Core, Core::kTokens>(tokens, p, x, m, out, g, stop);
-            m += tokens;
+// m <= direct_tokens.
+template <class Core, class Results>
+void multiply_directly(const tb_product* p, const Results& results) {
+    if constexpr (kSharesCodes<Core>) {
+        if (p->m > 1) {
+            const SharedCodes<Core, Results> shared{p, results, ordered_tokens<Core>(p, results.x)};
+            return shared.multiply_all();
         }
     }
+    if (p->m == 1 && wants_prefetch(p->tile)) {
+        return multiply_streams<Core, true>(p, results);
+    }
+    multiply_streams<Core, false>(p, results);
 }
 
-// m <= kFewTokens.
 template <class Core>
 void gemv_groups(const tb_product* p, int32_t* acc) {
-    if constexpr (kSharesCodes<Core>) {
-        if (p->m > 1) return gemm_sharing_codes<Core>(p, acc);
-    }
-    if (p->m == 1 && wants_prefetch(p->tile)) return gemv_streams<Core, true>(p, acc);
-    gemv_streams<Core, false>(p, acc);
+    multiply_directly<Core>(p, ExactResults<Core>(p, acc));
 }
 
 }  // namespace

@@ -4,9 +4,9 @@
  * A Blocks is
  *   Format, kSafeBlocks           what may be added in int16
  *   template <int R> struct Sums  int16 sums of R rows, zero at first
- *   template <int R, bool Prefetch>
+ *   template <int R, bool Prefetch, bool First = false>
  *   static void add(Sums<R>&, const uint8_t* block, int64_t ldg, const int8_t* x)
- *        code * q over 256 columns of R rows that are ldg bytes apart
+ *        code * q over 256 columns of R rows that are ldg bytes apart; First: the sums are zero
  *   template <int R> static void widen(const Sums<R>&, __m256i (&sum)[R])
  *        adds them to int32 sums in any lanes
  * Static: see dot/epilogue.h. Include only from AVX2 files. */
@@ -81,7 +81,7 @@ __attribute__((always_inline)) inline __m128 q8k_dot(const uint8_t* row, int64_t
     __m128 y = _mm_setzero_ps();
     for (int64_t b = 0; b < blocks; ++b, row += Format::kBlockBytes, q += kTqColumns) {
         typename Blocks::template Sums<R> narrow;
-        Blocks::template add<R, Prefetch>(narrow, row, ldg, q);
+        Blocks::template add<R, Prefetch, true>(narrow, row, ldg, q);
         __m256i wide[R];
         TB_UNROLL
         for (int r = 0; r < R; ++r) wide[r] = _mm256_setzero_si256();
@@ -116,9 +116,12 @@ void q8k_rows(const tb_product* p, const tb_q8k_batch& x, int64_t n, int64_t cou
 template <class Blocks, bool Prefetch>
 void q8k_streams(const tb_product* p) {
     const tb_q8k_batch x = tb_q8k_open(&p->shape, p->prepared, p->m);
-    const int64_t rows = p->n_end - p->n_begin, apart = rows / 4;
+    const int64_t rows = p->n_end - p->n_begin;
+    const int64_t apart = rows_apart(rows, 4, Blocks::Format::group_bytes(x.k));
     q8k_rows<Blocks, 4, Prefetch>(p, x, p->n_begin, apart, apart);
-    q8k_rows<Blocks, 1, Prefetch>(p, x, p->n_begin + 4 * apart, rows - 4 * apart, 0);
+    const int64_t next = p->n_begin + 4 * apart, few = (p->n_end - next) / 4;
+    q8k_rows<Blocks, 4, Prefetch>(p, x, next, few, few);
+    q8k_rows<Blocks, 1, Prefetch>(p, x, next + 4 * few, p->n_end - next - 4 * few, 0);
 }
 
 template <class Blocks>
