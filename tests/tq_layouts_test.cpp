@@ -189,7 +189,7 @@ TEST(TQ, PublishedSizesAndShapes) {
             EXPECT_EQ(k->packed_size(&shape, nullptr),
                       static_cast<size_t>(shape.n * shape.k / 256) * block);
         }
-        // PITFALLS B2.14: the 3B of the paper has 8640 columns, 33.75 blocks.
+        // The 3B of the paper has 8640 columns, 33.75 blocks.
         for (const int64_t columns : {1, 128, 255, 257, 640, 8640}) {
             const tb_shape shape{3200, columns};
             const tb_status status = k->accepts(&shape, nullptr);

@@ -88,7 +88,9 @@ def test_an_interrupt_reaches_the_child_once_and_its_end_is_awaited(root, tmp_pa
     process = subprocess.Popen(
         shell(root, f'code=0; run_child "{sys.executable}" "{tmp_path}/child.py" || code=$?; '
                     'echo "code $code signal $SETUP_SIGNAL"'),
-        stdout=subprocess.PIPE, text=True, start_new_session=True)
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
+        # A shell cannot trap what it was started without: these tests may run in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert process.stdout.readline() == "ready\n"
     if whole_group:
         os.killpg(process.pid, signal.SIGINT)
