@@ -58,7 +58,10 @@ std::string cell_label(const Cell& cell) {
     const std::string threads =
         fmt::format("{} thread{}", cell.threads, cell.threads == 1 ? "" : "s");
     if (cell.level == Level::Kernel) {
-        return fmt::format("{} {}x{} batch {}, {}, {}", cell.kernel->id, cell.shape.n, cell.shape.k,
+        const std::string tile = tile_name(*cell.kernel, cell.tile);
+        const bool usual = tile == tile_name(*cell.kernel, default_tile(*cell.kernel));
+        return fmt::format("{}{} {}x{} batch {}, {}, {}", cell.kernel->id,
+                           usual ? "" : fmt::format(" ({})", tile), cell.shape.n, cell.shape.k,
                            cell.batch, threads, cache_name(cell.cache));
     }
     const std::string depth = cell.depth > 0 ? fmt::format(" at depth {}", cell.depth) : "";

@@ -56,7 +56,8 @@ struct RunInfo {
 // code, compiler and flags, the cell, the model's name and size, the machine.
 std::string cell_key(const Cell& cell, const std::string& machine_id);
 
-// "i2s_avx2 2560x2560 batch 1, 2 threads, cold": for progress and messages.
+// "i2s_avx2 2560x2560 batch 1, 2 threads, cold", with the tile where it is not the default: for
+// progress and messages.
 std::string cell_label(const Cell& cell);
 
 // Every column that is known before measuring.

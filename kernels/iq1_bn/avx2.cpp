@@ -5,17 +5,20 @@
 // activations, into which these are brought once a call, in scratch: plane j has the one that digit
 // 4 - j of each packed byte is multiplied with, 0 where there is none. 26 vector instructions for
 // 157.5 weights, 5.3 per 32, and 0.1 to widen the sums; ik_llama.cpp's own AVX2 code spreads the
-// bytes of a block over 16-bit lanes and takes 12. 11 of the 26 are vpmaddubsw (2 pipes on Zen 4
-// and Intel): Zen 4 is bound by its 4 vector pipes, 24 weights a cycle, Intel by 3, 15 a cycle
-// (there vpblendvb is three).
+// bytes of a block over 16-bit lanes and takes 10. 11 of the 26 are vpmaddubsw, on 2 pipes of Zen 4
+// and Intel. Zen 4 has 4 vector pipes, 24 weights a cycle at best, but one of the two that do
+// vpshufb and vpblendvb is one of vpmaddubsw too: 17 were measured. Intel has 3 and takes three
+// operations for a vpblendvb, 15 a cycle. Arithmetic is the bound everywhere.
 //
 // GEMM of up to 6 tokens: the same, and each digit is multiplied with four tokens.
-// GEMM of more: panels of byte codes (trit_blocks/gemm_codes.h, dot/avx2.h). Columns are unpacked
-// in their order: a vpshufb spreads bytes over the high bytes of words, vpmullw by 3^(4-j) brings
-// the trit to the point and vpmulhuw by 3 over it; 16 instructions for 64 weights.
+// GEMM of more: panels of byte codes (trit_blocks/gemm_codes.h, dot/avx2.h), unpacked in 16
+// instructions for 64 weights (unpack256.h).
+// As published, with activations in Q8_K64: phase256.h.
 //
 // Overflow: a pair of products is within 2 * 2 * 128 = 512 (activations of -128 included), and 32
 // packed bytes add 5 of them: 12 steps stay within 30720 in int16.
+//
+// Source of the layout: ik_llama.cpp.
 #include "kernels/trit_blocks/gemm_codes.h"
 
 #include "kernels/iq1_bn/phase256.h"

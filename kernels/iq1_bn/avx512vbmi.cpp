@@ -14,11 +14,11 @@
 // the additions beside vpdpbusd and is bound by that, also 31 a cycle. To make codes of the planes,
 // as below, would take 5 vpdpbusd and 33 others.
 //
-// GEMM of up to 32 tokens: the codes of the five planes, 5 instructions each, for two rows and
+// GEMM of up to 8 tokens: the codes of the five planes, 5 instructions each, for two rows and
 // eight tokens: 80 vpdpbusd and 66 others, which Zen 4 does beside them.
-// GEMM of more: the 13 bytes of a block are spread over 64 columns, the even ones in the high bytes
-// of the words of one register, the odd ones of another; vpmullw by 3^(4-j) and vpmulhuw by 3 make
-// codes of them: 7 instructions for 64 weights, and a transpose (dot/panel64.h).
+// GEMM of more: codes in the order of the columns, 7 instructions for 64 weights (digits512.h), and
+// a transpose (dot/panel64.h).
+// As published, with activations in Q8_K64: phase512.h.
 //
 // Overflow: a lane of 3 A - B is 256 times a sum of 20 codes * q a step, within 256 * 20 * 2 * 128
 // with activations of -128: 1600 steps stay within 2^31, and A and B may wrap. Then they are
@@ -30,47 +30,21 @@ namespace {
 constexpr int64_t kSafeSteps = 1600;
 
 struct Tables {
-    alignas(64) uint8_t plane[5][64];      // of each packed byte, the column of its digit j
-    alignas(64) uint8_t spread[2][64];     // of each even, odd column, the packed byte
-    alignas(64) uint16_t multiply[2][32];  // and 3^(4 - digit)
+    alignas(64) uint8_t plane[5][64];  // of each packed byte, the column of its digit j
 
-    constexpr Tables() : plane(), spread(), multiply() {
+    constexpr Tables() : plane() {
         for (int c = 0; c < 64; ++c) {
             plane[iq1_bn_digit(c)][iq1_bn_byte(c)] = static_cast<uint8_t>(c);
-            spread[c % 2][c | 1] = static_cast<uint8_t>(iq1_bn_byte(c));
-            multiply[c % 2][c / 2] = iq1_bn_power(c);
         }
     }
 };
 
 constexpr Tables kTables;
 
-// The codes of blocks.
-struct Spread {
-    const __m512i even = _mm512_load_si512(kTables.spread[0]);
-    const __m512i odd = _mm512_load_si512(kTables.spread[1]);
-    const __m512i times_even = _mm512_load_si512(kTables.multiply[0]);
-    const __m512i times_odd = _mm512_load_si512(kTables.multiply[1]);
-
-    __m512i codes(const uint8_t* block) const {
-        constexpr __mmask64 kHigh = 0xaaaaaaaaaaaaaaaa;
-        const __m512i u =
-            _mm512_castsi128_si512(_mm_maskz_loadu_epi8((1 << Iq1Bn::kBlockBytes) - 1, block));
-        const __m512i v = _mm512_mullo_epi16(_mm512_maskz_permutexvar_epi8(kHigh, even, u),  //
-                                             times_even);
-        const __m512i w = _mm512_mullo_epi16(_mm512_maskz_permutexvar_epi8(kHigh, odd, u),  //
-                                             times_odd);
-        const __m512i low = _mm512_mulhi_epu16(v, _mm512_set1_epi16(3));
-        const __m512i high = _mm512_mulhi_epu16(w, _mm512_set1_epi16(3 * 256));
-        return _mm512_ternarylogic_epi64(low, high, _mm512_set1_epi16(static_cast<short>(0xff00)),
-                                         0xf8);  // low | (high & mask)
-    }
-};
-
 struct Core {
     using Format = Iq1Bn;
     static constexpr int kStreams = 4;
-    static constexpr int kTokens = 8, kTokenGroups = 2, kDirectTokens = 32;
+    static constexpr int kTokens = 8, kTokenGroups = 2, kDirectTokens = 8;
     static constexpr bool kTokensArranged = true;
 
     // Of one of the five planes; what is stored behind the last block still fits.

@@ -1,7 +1,7 @@
 /* IQ1_BN as published, with AVX2: two blocks are brought into the lanes of phases.h, a load, an
  * insertion and a vpshufb, and their digits taken (trit_blocks/digits_avx2.h) and multiplied as in
  * the exact kernel: 29 vector instructions for 128 weights, 7.3 per 32. ik_llama.cpp unpacks in the
- * order of the columns, 12 per 32.
+ * order of the columns, 10 per 32.
  *
  * Overflow: a pair of products is within 512 (activations of -128 included), of which a step adds
  * two to one sum: 31 steps stay within 31744 in int16.

@@ -3,7 +3,7 @@
  * kept apart: 10 vpdpbusd, 10 vpaddb, a load and a vpermb for 256 weights, 2.8 per 32. Zen 4 is
  * bound by vpdpbusd, 26 weights a cycle, Intel by two ports for all, 23.
  *
- * Few tokens: the codes of the digits, 5 instructions each, for four tokens.
+ * Up to 8 tokens: codes in the order of the columns (digits512.h), for two rows and all tokens.
  *
  * Overflow: as in avx512vbmi.cpp, with at most 8 codes * q a step and lane: 256 * 8 * 2 * 128 =
  * 2^19, 4095 steps stay within 2^31; kMaxSteps is less. Sums of codes alone are within 2 * 128 * K.
@@ -41,8 +41,8 @@ constexpr PhaseOrder kPhaseOrder;
 struct PhaseCore {
     using Format = Iq1Bn;
     static constexpr int kStreams = 2;
-    static constexpr int kTokens = 4, kTokenGroups = 1, kDirectTokens = 8;
-    static constexpr bool kTokensArranged = true;
+    static constexpr int kTokens = 8, kTokenGroups = 2, kDirectTokens = 8;
+    static constexpr bool kTokensArranged = false;
     static constexpr int64_t kMaxSteps = 4000;
     static constexpr int64_t kStepBytes = 4 * Iq1Bn::kBlockBytes;
     static constexpr int64_t kStepActivations = 5 * 64;
@@ -150,45 +150,44 @@ struct PhaseCore {
             p += kMaxSteps * kStepBytes;
             x += kMaxSteps * kStepActivations;
         }
+        TB_UNROLL
         for (int r = 0; r < R; ++r) put_phases(sum[r], out[r]);
     }
 
-    // Digit J, and v is brought to the next. No loop: GCC 12 would unroll it after it has placed
-    // the sums in memory.
-    template <int T, int J>
-    __attribute__((always_inline)) static void digit(__m512i (&sum)[T][kPhaseSumsOfRow], __m512i& v,
-                                                     const int8_t* x, int64_t ldx) {
-        const __m512i codes = digit_codes(v);
-        if (J > 0) v = times_three(v);
-        TB_UNROLL
-        for (int t = 0; t < T; ++t) {
-            dot4(sum[t][phase_sum_of(J)], codes, _mm512_load_si512(x + t * ldx + 64 * (4 - J)));
-        }
-    }
-
-    // One row.
+    // In the order of the columns 32-bit lane i of every four is phase i.
     template <int R, int T>
-    static void run_tokens(const uint8_t* row, int64_t, int64_t k, const int8_t* x, int64_t ldx,
+    static void run_tokens(const uint8_t* row, int64_t ldg, int64_t k, const int8_t* x, int64_t ldx,
                            int32_t (&out)[T][R][kPhases][1]) {
-        static_assert(R == 1);
+        const Spread spread;
         const uint8_t* p = row + Iq1Bn::kRowOverhead;
-        __m512i sum[T][kPhaseSumsOfRow];
+        __m512i acc[T][R];
         TB_UNROLL
         for (int t = 0; t < T; ++t) {
             TB_UNROLL
-            for (int i = 0; i < kPhaseSumsOfRow; ++i) sum[t][i] = _mm512_setzero_si512();
+            for (int r = 0; r < R; ++r) acc[t][r] = _mm512_setzero_si512();
         }
-        for (int64_t blocks = k / Iq1Bn::kColumns; blocks > 0; blocks -= 4) {
-            __m512i v = blocks > 4 ? load(p) : load(p, blocks);
-            digit<T, 4>(sum, v, x, ldx);
-            digit<T, 3>(sum, v, x, ldx);
-            digit<T, 2>(sum, v, x, ldx);
-            digit<T, 1>(sum, v, x, ldx);
-            digit<T, 0>(sum, v, x, ldx);
-            p += kStepBytes;
-            x += kStepActivations;
+        for (; k > 0; k -= Iq1Bn::kColumns, p += Iq1Bn::kBlockBytes, x += Iq1Bn::kColumns) {
+            __m512i codes[R];
+            TB_UNROLL
+            for (int r = 0; r < R; ++r) codes[r] = spread.codes(p + r * ldg);
+            TB_UNROLL
+            for (int t = 0; t < T; ++t) {
+                const __m512i xs = _mm512_load_si512(x + t * ldx);
+                TB_UNROLL
+                for (int r = 0; r < R; ++r) dot4(acc[t][r], codes[r], xs);
+            }
         }
-        for (int t = 0; t < T; ++t) put_phases(sum[t], out[t][0]);
+        TB_UNROLL
+        for (int t = 0; t < T; ++t) {
+            TB_UNROLL
+            for (int r = 0; r < R; ++r) {
+                const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(acc[t][r]),
+                                                      _mm512_extracti64x4_epi64(acc[t][r], 1));
+                _mm_storeu_si128(
+                    reinterpret_cast<__m128i*>(out[t][r]),
+                    _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
+            }
+        }
     }
 };
 

@@ -12,9 +12,10 @@
 // brought together once a call, in a copy of x. Four rows are walked at a time; 8 sums, 2 masks and
 // 3 operands fit the 16 registers.
 //
-// GEMM of few tokens: a field at a time, codes >> 2f & 0x03, for two rows and four tokens: 2.4 per
-// 32 weights and token. GEMM of more: panels of byte codes, see trit_blocks/gemm_codes.h and
-// dot/avx2.h; unpacking takes 3 per 32 weights, once for all tokens.
+// GEMM of up to 32 tokens: a field at a time, codes >> 2f & 0x03, for two rows and four tokens: 2.4
+// per 32 weights and token, no scratch but for the activations. GEMM of more: panels of byte codes,
+// see trit_blocks/gemm_codes.h and dot/avx2.h: 2, and 3 to unpack, once for all tokens, but the
+// codes come from L2.
 //
 // As published (trit_blocks/phase.h): phases are of 4 columns, so that int32 lane i of each half of
 // a register is phase i, and only the last step of a row is another.

@@ -17,9 +17,16 @@
 // activations of -128 included, K/256 times: 256 * K < 2^31 for K < 2^23. The divisions are exact:
 // every term is a multiple.
 //
-// GEMM of few tokens: codes are taken apart field by field, for four rows and four tokens.
-// GEMM of more: see dot/panel64.h. Rows are transposed as packed dwords, before the fields are
-// taken apart.
+// GEMM of up to 32 tokens: codes are taken apart field by field, for four rows and four tokens: 64
+// vpdpbusd, 28 shifts and ands and 16 loads for 256 columns. On Zen 4 vpdpbusd is the bound, and a
+// panel would cost more to unpack than it saves; on Intel, whose two ports do the shifts too, 70%
+// of the peak are left. GEMM of more: see dot/panel64.h. Rows are transposed as packed dwords,
+// before the fields are taken apart.
+//
+// As published (trit_blocks/phase.h): phases are of 4 columns, so that dword i of every 128-bit
+// lane is phase i, and only the last step of a row is another.
+//
+// Source of the layout: ik_llama.cpp; of fields used in place: i2s/avx512vnni.cpp.
 #include "kernels/trit_blocks/phase_panel.h"
 
 #include "kernels/iq2_bn/layout.h"

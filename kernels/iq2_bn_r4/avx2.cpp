@@ -14,10 +14,10 @@
 // on Zen 4, 3 on Intel. 8 sums, 4 activations, 2 masks and 2 operands are the 16 registers. Nothing
 // is added up horizontally but two halves, once for four rows.
 //
-// GEMM of few tokens: a field at a time, codes >> 2f & 0x03, for two groups and four tokens: 2.9
-// per 32 weights and token. GEMM of more: panels of byte codes, see trit_blocks/gemm_codes.h and
-// dot/avx2.h. Four rows are taken apart and transposed at a time: 5 per 32 weights, once for all
-// tokens.
+// GEMM of up to 32 tokens: a field at a time, codes >> 2f & 0x03, for two groups and four tokens:
+// 2.9 per 32 weights and token, no scratch. GEMM of more: panels of byte codes, see
+// trit_blocks/gemm_codes.h and dot/avx2.h: 2, but the codes come from L2. Four rows are taken apart
+// and transposed at a time: 5 per 32 weights, once for all tokens.
 //
 // As published (trit_blocks/phase.h): phases are of 16 columns, the halves of even registers are
 // phases 0 and 1, of odd ones 2 and 3, hence sums of their own: every 512 columns are walked in two

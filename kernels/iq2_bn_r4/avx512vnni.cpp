@@ -16,6 +16,11 @@
 // of more: see dot/panel64.h. A panel is a transpose of 128-bit lanes away (8 shuffles for 1024
 // weights, where rows one after the other take 64).
 //
+// As published (trit_blocks/phase.h): phases are of 16 columns, so that a 128-bit lane is a phase
+// and nothing is added up horizontally at all.
+//
+// Source of the layout and of vpshufd: ik_llama.cpp; of fields used in place: i2s/avx512vnni.cpp.
+//
 // Overflow: field 7:6 enters as code * 64 <= 128; a lane adds 4 * 128 * 128 = 2^16 per 64 columns,
 // of which it sees four, activations of -128 included: 2^10 * K < 2^31 for K < 2^21. Hence sums are
 // folded every 2^20 columns. The divisions are exact: every term is a multiple.

@@ -1,19 +1,9 @@
 // tq1_0 with AVX2. The layout is drawn in layout.h.
 //
-// A byte is a fraction in base 3, and what multiplication by 9 carries out of it is two digits, 0
-// to 8, for which 16-byte tables (vpshufb) hold both codes. vpmaddubsw multiplies every other byte
-// by 9 and puts what carries out in a byte of its own, beside what is left:
-//
-//   e = vpmaddubsw(v, {9, 0}), o = vpmaddubsw(v, {0, 9})      of even and odd bytes: carry, rest
-//   i = vpblendvb(e >> 8, o)                                  the carries in the order of the bytes
-//   code 0 = vpshufb(i / 3, i), code 1 = vpshufb(i % 3, i)
-//   e = vpmaddubsw(e, {9, 0}), ...                            the rests: codes 2 and 3 the same way
-//   e = vpmaddubsw(e, {3, 0}), ...                            and code 4, which carries out itself
-//
-// Tripling every byte and finding its code by two averages, a shift and a mask takes 28
-// instructions for five codes; this takes 16, and 10 for their products. The 16 bytes of a block
-// that hold 80 weights are done for two rows in the halves of a register, and so are the 4 bytes
-// with 16 weights: one broadcast, multiplied by 1, 3, 9 and 27 as it goes along.
+// The five codes of 32 bytes are made two at a time, in 16 instructions
+// (trit_blocks/digits_avx2.h), and there are 10 for their products. The 16 bytes of a block that
+// hold 80 weights are done for two rows in the halves of a register, and so are the 4 bytes with 16
+// weights: one broadcast, multiplied by 1, 3, 9 and 27 as it goes along.
 //
 // Two rows of a block are 91 vector instructions, 5.7 per 32 weights, 35 of them vpmaddubsw (2
 // pipes on Zen 4 and Intel): 23 cycles on the 4 vector pipes of Zen 4, 31 on the 3 of Intel, for
@@ -25,6 +15,7 @@
 // -128 included), of which a block adds at most 6 to a sum: 10 blocks stay within 30720 in int16.
 //
 // GEMM: panels of byte codes, see trit_blocks/gemm_codes.h and dot/avx2.h.
+#include "kernels/trit_blocks/digits_avx2.h"
 #include "kernels/trit_blocks/tq_avx2.h"
 
 #include "kernels/tq1_0/layout.h"
@@ -49,44 +40,15 @@ inline void add_products(__m256i& acc, __m256i codes, const int8_t* x) {
     }
 }
 
-// Bytes on their way through multiplications: even and odd ones, each a pair of bytes.
-struct Rest {
-    __m256i even, odd;
-
-    Rest(__m256i bytes, __m256i by_even, __m256i by_odd)
-        : even(_mm256_maddubs_epi16(bytes, by_even)), odd(_mm256_maddubs_epi16(bytes, by_odd)) {}
-
-    void multiply(__m256i by_even) {
-        even = _mm256_maddubs_epi16(even, by_even);
-        odd = _mm256_maddubs_epi16(odd, by_even);
-    }
-    // What was carried out, in the order of the bytes.
-    __m256i carried() const {
-        const __m256i odd_bytes = _mm256_set1_epi16(static_cast<int16_t>(0xff00));
-        return _mm256_blendv_epi8(_mm256_srli_epi16(even, 8), odd, odd_bytes);
-    }
-};
-
-inline __m256i table(__m128i t) {
-    return _mm256_broadcastsi128_si256(t);
-}
-
 // acc += the five codes of 32 bytes times x(0), ..., x(4).
 template <bool First, class Activations>
 inline void add_five(__m256i& acc, __m256i bytes, const Activations& x) {
-    const __m256i nine = _mm256_set1_epi16(9), three = _mm256_set1_epi16(3);
-    const __m256i upper = table(_mm_setr_epi8(0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 0, 0, 0, 0));
-    const __m256i lower = table(_mm_setr_epi8(0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0));
-    Rest rest(bytes, nine, _mm256_set1_epi16(9 * 256));
-    const __m256i first = rest.carried();
-    add_products<First>(acc, _mm256_shuffle_epi8(upper, first), x(0));
-    add_products<false>(acc, _mm256_shuffle_epi8(lower, first), x(1));
-    rest.multiply(nine);
-    const __m256i second = rest.carried();
-    add_products<false>(acc, _mm256_shuffle_epi8(upper, second), x(2));
-    add_products<false>(acc, _mm256_shuffle_epi8(lower, second), x(3));
-    rest.multiply(three);
-    add_products<false>(acc, rest.carried(), x(4));
+    Digits digits(bytes);
+    add_products<First>(acc, digits.take<0>(), x(0));
+    add_products<false>(acc, digits.take<1>(), x(1));
+    add_products<false>(acc, digits.take<2>(), x(2));
+    add_products<false>(acc, digits.take<3>(), x(3));
+    add_products<false>(acc, digits.take<4>(), x(4));
 }
 
 inline __m256i twice(const int8_t* x) {
