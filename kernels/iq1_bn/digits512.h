@@ -51,7 +51,7 @@ struct Spread {
     __m512i codes(const uint8_t* block) const {
         constexpr __mmask64 kHigh = 0xaaaaaaaaaaaaaaaa;
         const __m512i u =
-            _mm512_castsi128_si512(_mm_maskz_loadu_epi8((1 << Iq1Bn::kBlockBytes) - 1, block));
+            _mm512_zextsi128_si512(_mm_maskz_loadu_epi8((1 << Iq1Bn::kBlockBytes) - 1, block));
         const __m512i v = _mm512_mullo_epi16(_mm512_maskz_permutexvar_epi8(kHigh, even, u),  //
                                              times_even);
         const __m512i w = _mm512_mullo_epi16(_mm512_maskz_permutexvar_epi8(kHigh, odd, u),  //
