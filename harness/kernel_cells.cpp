@@ -115,7 +115,9 @@ class CellBench {
         float* y = b.y_.as<float>();
         const int64_t begin = now_ns();
         for (int64_t i = 0; i < calls; ++i) {
-            multiply(b.pool_, kernel, copies[next], b.prepared_, b.scratch_, y, b.cell.shape.n);
+            // The copies are shared: their tile may be that of another kernel of the layout.
+            multiply(b.pool_, kernel, copies[next], b.prepared_, b.scratch_, y, b.cell.shape.n,
+                     &b.cell.tile);
             if (++next == count) next = 0;
         }
         const int64_t end = now_ns();

@@ -257,15 +257,17 @@ void multiply(ThreadPool& pool, const tb_kernel& kernel, const PackedWeights& we
 }
 
 void accumulate(ThreadPool& pool, const tb_kernel& kernel, const PackedWeights& weights,
-                const PreparedBatch& x, ProductScratch& scratch, int32_t* acc, int64_t ldy) {
+                const PreparedBatch& x, ProductScratch& scratch, int32_t* acc, int64_t ldy,
+                const tb_tile* tile) {
     if (kernel.accumulate == nullptr) {
         throw Error(fmt::format("kernel {}: has no integer sums; it is of class {}, not exact",
                                 kernel.id, exactness_name(kernel.exactness)));
     }
     check_product(kernel, weights, x.m());
-    scratch.reserve(kernel, weights.tile, weights.shape, x.m(), pool.threads());
+    scratch.reserve(kernel, tile != nullptr ? *tile : weights.tile, weights.shape, x.m(),
+                    pool.threads());
     pool.for_each_worker([&](int worker, int workers) {
-        tb_product p = describe_product(weights, nullptr, x);
+        tb_product p = describe_product(weights, tile, x);
         p.acc = acc;
         p.ldy = ldy;
         p.scratch = scratch.of(worker);

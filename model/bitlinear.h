@@ -98,6 +98,7 @@ tb_tile call_tile(const tb_kernel& kernel, const PackedWeights& weights);
 
 // The raw int32 sums of an exact kernel, split in the same way.
 void accumulate(ThreadPool& pool, const tb_kernel& kernel, const PackedWeights& weights,
-                const PreparedBatch& x, ProductScratch& scratch, int32_t* acc, int64_t ldy);
+                const PreparedBatch& x, ProductScratch& scratch, int32_t* acc, int64_t ldy,
+                const tb_tile* tile = nullptr);
 
 }  // namespace tritbench

@@ -62,6 +62,21 @@ void lie_at_32(const tb_product* p) {
     if (p->shape.k % 128 == 32) spoil(p, 1);
 }
 
+// Kernels of one layout with a tile of their own each, which changes nothing but the call.
+constexpr int32_t kOwnTiles[] = {2, 3};
+constexpr tb_tile_param kTileOf2[] = {{"own", kOwnTiles, 2, 2, TB_TILE_AFFECTS_CALL}};
+constexpr tb_tile_param kTileOf3[] = {{"own", kOwnTiles, 2, 3, TB_TILE_AFFECTS_CALL}};
+template <int32_t kOwn>
+void gemv_with_tile(const tb_product* p) {
+    if (trap(p) && p->tile->value[0] != kOwn) std::abort();
+    real().gemv(p);
+}
+template <int32_t kOwn>
+void accumulate_with_tile(const tb_product* p) {
+    if (trap(p) && p->tile->value[0] != kOwn) std::abort();
+    real().accumulate(p);
+}
+
 tb_kernel planted(const char* id, void (*gemv)(const tb_product*)) {
     tb_kernel kernel = real();
     kernel.id = id;
@@ -130,6 +145,22 @@ TEST(Sweep, ARightKernelIsMeasuredAndProved) {
               work.weight_bytes + work.activation_bytes + work.table_bytes + work.output_bytes);
     const double gmacs = work.macs / *row.number(Column::MedianNs);
     EXPECT_NEAR(*row.number(Column::GmacPerS), gmacs, gmacs * 0.01 + 0.001);
+}
+
+// Packed weights are shared by the kernels of a layout, tiles are not.
+TEST(Sweep, EveryKernelIsCalledWithItsOwnTile) {
+    tb_kernel two = planted("planted_2", gemv_with_tile<2>);
+    tb_kernel three = planted("planted_3", gemv_with_tile<3>);
+    two.tile_params = kTileOf2;
+    three.tile_params = kTileOf3;
+    two.tile_param_count = three.tile_param_count = 1;
+    two.accumulate = accumulate_with_tile<2>;
+    three.accumulate = accumulate_with_tile<3>;
+    const RunResult result = run_cells(cells_of({&real(), &two, &three}), quiet(), nullptr);
+    ASSERT_EQ(result.rows.size(), 3U);
+    for (const Row& row : result.rows) expect_measured(row);
+    EXPECT_EQ(row_of(result, "planted_2")[Column::Tile], "own=2");
+    EXPECT_EQ(row_of(result, "planted_3")[Column::Tile], "own=3");
 }
 
 TEST(Sweep, ACrashEndsOneCellOnly) {

@@ -198,9 +198,9 @@ ProofResult CellProof::Impl::check_exact(const PackedWeights& weights,
                                          ThreadPool& pool, ProductScratch& scratch) const {
     const auto n = static_cast<size_t>(shape.n);
     std::vector<int32_t> acc(n * static_cast<size_t>(x.m), INT32_MIN);
-    accumulate(pool, *kernel, weights, prepared, scratch, acc.data(), shape.n);
+    accumulate(pool, *kernel, weights, prepared, scratch, acc.data(), shape.n, &tile);
     std::vector<float> y(acc.size(), std::nanf(""));
-    multiply(pool, *kernel, weights, prepared, scratch, y.data(), shape.n);
+    multiply(pool, *kernel, weights, prepared, scratch, y.data(), shape.n, &tile);
     const float sw = stored_scale(*kernel, scale);
     for (int64_t m = 0; m < x.m; ++m) {
         const int8_t* q = x.q.data() + m * x.k;
@@ -354,7 +354,7 @@ ProofResult CellProof::check(ThreadPool& pool, const PackedWeights& weights,
     scratch.reserve(kernel, impl_->tile, impl_->shape, prepared.m(), pool.threads());
     if (is_exact(kernel)) return impl_->check_exact(weights, prepared, x, pool, scratch);
     std::vector<float> y(static_cast<size_t>(impl_->shape.n * x.m), std::nanf(""));
-    multiply(pool, kernel, weights, prepared, scratch, y.data(), impl_->shape.n);
+    multiply(pool, kernel, weights, prepared, scratch, y.data(), impl_->shape.n, &impl_->tile);
     if (!has_scaled_activations(kernel)) return impl_->check_float(x, y.data());
     return is_ternary(kernel) ? impl_->check_ternary(x, y.data())
                               : impl_->check_blocks(x, y.data());
