@@ -56,17 +56,18 @@ ProofResult ModelRun::prove(int64_t m, const std::function<void()>& alive) {
     ProofResult result{Proof::No, "the model has no linear layers"};
     for (const size_t i : proof_order(linears)) {
         const auto& [name, weights] = linears[i];
+        const tb_tile tile = call_tile(kernel_, *weights);
         auto it = proofs_.find(name);
         if (it == proofs_.end()) {
-            CellProof proof(pool_, kernel_, weights->tile, weights->shape,
-                            model_->canonical_rows(name), seed_ + i);
+            CellProof proof(pool_, kernel_, tile, weights->shape, model_->canonical_rows(name),
+                            seed_ + i);
             it = proofs_.emplace(name, std::move(proof)).first;
         }
         const TestActivations x = random_activations(m, weights->shape.k, seed_ + i);
         PreparedBatch prepared;
-        prepared.reserve(kernel_, weights->tile, weights->shape, m);
-        prepared.prepare(pool_, kernel_, weights->tile, weights->shape, x.x.data(), x.m, x.k);
-        scratch_.reserve(kernel_, weights->tile, weights->shape, m, pool_.threads());
+        prepared.reserve(kernel_, tile, weights->shape, m);
+        prepared.prepare(pool_, kernel_, tile, weights->shape, x.x.data(), x.m, x.k);
+        scratch_.reserve(kernel_, tile, weights->shape, m, pool_.threads());
         result = it->second.check(pool_, *weights, prepared, x, scratch_);
         alive();
         if (!result.ok()) result.reason = name + ": " + result.reason;

@@ -203,11 +203,12 @@ void run_share(const tb_kernel& kernel, void (*call)(const tb_product*), tb_prod
     call(&p);
 }
 
-tb_product describe_product(const PackedWeights& weights, const tb_tile* tile,
+// p.tile points to `tile`.
+tb_product describe_product(const PackedWeights& weights, const tb_tile& tile,
                             const PreparedBatch& x) {
     tb_product p{};
     p.shape = weights.shape;
-    p.tile = tile != nullptr ? tile : &weights.tile;
+    p.tile = &tile;
     p.packed = weights.bytes.data();
     p.prepared = x.data();
     p.m = x.m();
@@ -217,6 +218,7 @@ tb_product describe_product(const PackedWeights& weights, const tb_tile* tile,
 }  // namespace
 
 tb_tile call_tile(const tb_kernel& kernel, const PackedWeights& weights) {
+    if (weights.kernel == &kernel) return weights.tile;
     tb_tile tile = default_tile(kernel);
     const tb_kernel& packer = *weights.kernel;
     for (int i = 0; i < kernel.tile_param_count; ++i) {
@@ -234,13 +236,14 @@ void multiply_all(ThreadPool& pool, const tb_kernel& kernel, std::span<const Pro
                   const PreparedBatch& x, ProductScratch& scratch, const tb_tile* tile) {
     for (const Product& product : products) {
         check_product(kernel, *product.weights, x.m());
-        scratch.reserve(kernel, tile != nullptr ? *tile : product.weights->tile,
+        scratch.reserve(kernel, tile != nullptr ? *tile : call_tile(kernel, *product.weights),
                         product.weights->shape, x.m(), pool.threads());
     }
     void (*const call)(const tb_product*) = x.m() == 1 ? kernel.gemv : kernel.gemm;
     pool.for_each_worker([&](int worker, int workers) {
         for (const Product& product : products) {
-            tb_product p = describe_product(*product.weights, tile, x);
+            const tb_tile own = tile != nullptr ? *tile : call_tile(kernel, *product.weights);
+            tb_product p = describe_product(*product.weights, own, x);
             p.y = product.y;
             p.ldy = product.ldy;
             p.scratch = scratch.of(worker);
@@ -264,10 +267,10 @@ void accumulate(ThreadPool& pool, const tb_kernel& kernel, const PackedWeights& 
                                 kernel.id, exactness_name(kernel.exactness)));
     }
     check_product(kernel, weights, x.m());
-    scratch.reserve(kernel, tile != nullptr ? *tile : weights.tile, weights.shape, x.m(),
-                    pool.threads());
+    const tb_tile own = tile != nullptr ? *tile : call_tile(kernel, weights);
+    scratch.reserve(kernel, own, weights.shape, x.m(), pool.threads());
     pool.for_each_worker([&](int worker, int workers) {
-        tb_product p = describe_product(weights, tile, x);
+        tb_product p = describe_product(weights, own, x);
         p.acc = acc;
         p.ldy = ldy;
         p.scratch = scratch.of(worker);

@@ -77,7 +77,7 @@ class ProductScratch {
 
 // y = x . W^T with a kernel of the packed layout (gemv when x.m() == 1, gemm above).
 // Rows of W are split over the workers on multiples of row_step; y[m * ldy + n].
-// `tile`: null for that of the weights, else as from call_tile.
+// `tile`: null for that of call_tile.
 void multiply(ThreadPool& pool, const tb_kernel& kernel, const PackedWeights& weights,
               const PreparedBatch& x, ProductScratch& scratch, float* y, int64_t ldy,
               const tb_tile* tile = nullptr);
@@ -92,8 +92,8 @@ struct Product {
 void multiply_all(ThreadPool& pool, const tb_kernel& kernel, std::span<const Product> products,
                   const PreparedBatch& x, ProductScratch& scratch, const tb_tile* tile = nullptr);
 
-// The tile to call `kernel` with on weights packed by another kernel of the layout: its defaults,
-// but what affects the packed bytes as the weights have it.
+// The tile to call `kernel` with: that of the weights if it packed them itself; if another kernel of
+// the layout did, its defaults, but what affects the packed bytes as the weights have it.
 tb_tile call_tile(const tb_kernel& kernel, const PackedWeights& weights);
 
 // The raw int32 sums of an exact kernel, split in the same way.

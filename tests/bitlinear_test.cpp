@@ -7,6 +7,7 @@
 #include <cstring>
 #include <random>
 #include <stdexcept>
+#include <string_view>
 #include <vector>
 
 #include "kernels/api/error.h"
@@ -214,6 +215,29 @@ TEST_P(EveryKernel, SeveralProductsOfOneBatchEqualOneByOne) {
     multiply_all(pool, kernel, both, batch, scratch);
     EXPECT_TRUE(same_bits(ya, za));
     EXPECT_TRUE(same_bits(yb, zb));
+}
+
+// As a model file is, which all kernels of its layout map.
+TEST_P(EveryKernel, TakesWeightsThatAnotherKernelOfTheLayoutPacked) {
+    const tb_kernel& kernel = *GetParam();
+    const Problem p = problem(64, 256, 3);
+    const tb_tile tile = default_tile(kernel);
+    const std::vector<float> expected = [&] {
+        ThreadPool pool(2);
+        return product(pool, kernel, p);
+    }();
+    for (const tb_kernel* packer : all_kernels()) {
+        if (std::string_view(packer->layout) != kernel.layout || !runs_here(*packer)) continue;
+        ThreadPool pool(2);
+        const PackedWeights w =
+            pack_weights(pool, *packer, default_tile(*packer), p.shape, p.provider());
+        PreparedBatch batch;
+        batch.prepare(pool, kernel, tile, p.shape, p.x.data(), p.m, p.shape.k);
+        ProductScratch scratch;
+        std::vector<float> y(expected.size(), std::nanf(""));
+        multiply(pool, kernel, w, batch, scratch, y.data(), p.shape.n);
+        EXPECT_TRUE(same_bits(y, expected)) << packer->id;
+    }
 }
 
 TEST_P(EveryKernel, ErrorsNameKernelAndShape) {
