@@ -92,8 +92,8 @@ struct Product {
 void multiply_all(ThreadPool& pool, const tb_kernel& kernel, std::span<const Product> products,
                   const PreparedBatch& x, ProductScratch& scratch, const tb_tile* tile = nullptr);
 
-// The tile to call `kernel` with: that of the weights if it packed them itself; if another kernel of
-// the layout did, its defaults, but what affects the packed bytes as the weights have it.
+// The tile to call `kernel` with: that of the weights if it packed them itself; if another kernel
+// of the layout did, its defaults, but what affects the packed bytes as the weights have it.
 tb_tile call_tile(const tb_kernel& kernel, const PackedWeights& weights);
 
 // The raw int32 sums of an exact kernel, split in the same way.
