@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "harness/roofline/probes.h"
+#include "harness/roofline/read_streams.h"
 
 namespace {
 
@@ -53,27 +54,6 @@ uint64_t read_streams(const void* base, uint64_t rounds, uint64_t passes) {
     _mm512_storeu_si512(parts, _mm512_add_epi64(s0, s4));
     for (const uint64_t part : parts) total += part;
     return total;
-}
-
-uint64_t read(const void* base, uint64_t rounds, uint64_t passes, uint32_t streams, uint32_t how) {
-    switch (streams * 4 + how) {
-        case 4 + TB_READ_PREFETCH:
-            return read_streams<1, TB_READ_PREFETCH>(base, rounds, passes);
-        case 4 + TB_READ_PACED:
-            return read_streams<1, TB_READ_PACED>(base, rounds, passes);
-        case 8 + TB_READ_PACED:
-            return read_streams<2, TB_READ_PACED>(base, rounds, passes);
-        case 16 + TB_READ_PLAIN:
-            return read_streams<4, TB_READ_PLAIN>(base, rounds, passes);
-        case 16 + TB_READ_PREFETCH:
-            return read_streams<4, TB_READ_PREFETCH>(base, rounds, passes);
-        case 32 + TB_READ_PLAIN:
-            return read_streams<8, TB_READ_PLAIN>(base, rounds, passes);
-        case 32 + TB_READ_PREFETCH:
-            return read_streams<8, TB_READ_PREFETCH>(base, rounds, passes);
-        default:
-            return read_streams<1, TB_READ_PLAIN>(base, rounds, passes);
-    }
 }
 
 uint32_t sum_epi32(__m512i v) {
