@@ -7,6 +7,7 @@
 #include <exception>
 #include <mutex>
 #include <numeric>
+#include <tuple>
 
 namespace tritbench {
 namespace {
@@ -41,6 +42,10 @@ void set_keys(GgufWriter& writer, const DummyOptions& options) {
     u32("block_count", c.layers);
     u32("feed_forward_length", c.ffn);
     u32("rope.dimension_count", c.head_dim);
+    if (c.head_dim * c.heads != c.hidden) {
+        u32("attention.key_length", c.head_dim);
+        u32("attention.value_length", c.head_dim);
+    }
     u32("attention.head_count", c.heads);
     u32("attention.head_count_kv", c.kv_heads);
     writer.set_f32(prefix + "attention.layer_norm_rms_epsilon", c.norm_eps);
@@ -166,15 +171,18 @@ std::vector<DummyTensor> dummy_tensors(const ModelConfig& c) {
     if (!c.tied_head) out.push_back({"output.weight", Kind::Embedding, 2, {c.hidden, c.vocab}});
     constexpr uint64_t first = 16, per_layer = 16;
     const std::vector<LinearShape> linears = linear_shapes(c);
-    const std::vector<std::pair<const char*, int64_t>> norms = {{"attn_norm", c.hidden},
-                                                                {"attn_sub_norm", c.hidden},
-                                                                {"ffn_norm", c.hidden},
-                                                                {"ffn_sub_norm", c.ffn}};
+    const std::vector<std::tuple<const char*, int64_t, bool>> norms = {
+        {"attn_norm", c.hidden, true},
+        {"attn_sub_norm", c.heads * c.head_dim, c.sub_norms},
+        {"ffn_norm", c.hidden, true},
+        {"ffn_sub_norm", c.ffn, c.sub_norms}};
     for (int64_t layer = 0; layer < c.layers; ++layer) {
         uint64_t index = first + static_cast<uint64_t>(layer) * per_layer;
-        for (const auto& [role, extent] : norms) {
+        for (const auto& [role, extent, there] : norms) {
+            const uint64_t number = index++;
+            if (!there) continue;
             out.push_back(
-                {fmt::format("blk.{}.{}.weight", layer, role), Kind::Norm, index++, {extent}});
+                {fmt::format("blk.{}.{}.weight", layer, role), Kind::Norm, number, {extent}});
         }
         for (const LinearShape& s : linears) {
             out.push_back({fmt::format("blk.{}.{}.weight", layer, s.role),

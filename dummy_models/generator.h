@@ -1,5 +1,5 @@
 // Streams a dummy model of any shape into a GGUF file as bitnet.cpp expects it: token_embd F16,
-// norms F32, linear layers I2_S (128/32 layout), architecture bitnet-b1.58.
+// norms F32, linear layers I2_S (128/32 layout), of any architecture that config.h knows.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace tritbench {
 struct DummyOptions {
     ModelConfig config;
     uint64_t seed = 1;
-    double zeros = 0.40;  // share of zero weights
+    double zeros = 0.33;  // share of zero weights; as trained (model/train/README.md)
 };
 
 // One tensor of a dummy model. `index` numbers its random weights; it follows from layer and role

@@ -92,10 +92,10 @@ const Preset& find_preset(std::string_view name) {
 }
 
 std::vector<LinearShape> linear_shapes(const ModelConfig& c) {
-    const int64_t kv = c.kv_heads * c.head_dim;
-    return {{"attn_q", c.hidden, c.hidden}, {"attn_k", kv, c.hidden},
-            {"attn_v", kv, c.hidden},       {"attn_output", c.hidden, c.hidden},
-            {"ffn_gate", c.ffn, c.hidden},  {"ffn_up", c.ffn, c.hidden},
+    const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
+    return {{"attn_q", q, c.hidden},       {"attn_k", kv, c.hidden},
+            {"attn_v", kv, c.hidden},      {"attn_output", c.hidden, q},
+            {"ffn_gate", c.ffn, c.hidden}, {"ffn_up", c.ffn, c.hidden},
             {"ffn_down", c.hidden, c.ffn}};
 }
 
@@ -104,8 +104,9 @@ ParameterCounts count_parameters(const ModelConfig& c) {
     ParameterCounts counts;
     for (const LinearShape& s : linear_shapes(c)) counts.linear += u(c.layers) * u(s.n) * u(s.k);
     counts.embedding = u(c.vocab) * u(c.hidden);
-    // attn_norm, attn_sub_norm, ffn_norm (hidden each) and ffn_sub_norm (ffn); output_norm.
-    counts.norms = u(c.layers) * (3 * u(c.hidden) + u(c.ffn)) + u(c.hidden);
+    // attn_norm, ffn_norm, and where the graph has them attn_sub_norm, ffn_sub_norm; output_norm.
+    const uint64_t sub_norms = c.sub_norms ? u(c.heads) * u(c.head_dim) + u(c.ffn) : 0;
+    counts.norms = u(c.layers) * (2 * u(c.hidden) + sub_norms) + u(c.hidden);
     return counts;
 }
 
@@ -120,16 +121,16 @@ void check_shape(const ModelConfig& c) {
     if (!(c.rope_base >= 1 && c.rope_base <= 1e12)) {
         throw Error(fmt::format("rope-base is {}, expected 1 to 1e12", c.rope_base));
     }
-    if (c.hidden % c.heads != 0) {
+    if (c.hidden % c.heads != 0 && c.head_dim == c.hidden / c.heads) {
         throw Error(fmt::format("heads is {}, which does not divide hidden {}", c.heads, c.hidden));
     }
     if (c.heads % c.kv_heads != 0) {
         throw Error(
             fmt::format("kv-heads is {}, which does not divide heads {}", c.kv_heads, c.heads));
     }
-    if (c.head_dim != c.hidden / c.heads || c.head_dim % 2 != 0) {
+    if (c.head_dim < 2 || c.head_dim % 2 != 0) {
         throw Error(fmt::format("the head size hidden / heads = {} is odd, but RoPE rotates pairs",
-                                c.hidden / c.heads));
+                                c.head_dim));
     }
     for (const LinearShape& s : linear_shapes(c)) {
         if (s.n * s.k % 128 == 0) continue;

@@ -2,17 +2,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <exception>
 #include <limits>
-#include <mutex>
 #include <vector>
 
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
 #include "model/bitlinear.h"
 #include "model/bitlinear_messages.h"
+#include "model/first_error.h"
 
 namespace tritbench {
 
@@ -21,25 +19,6 @@ namespace {
 // Canonical weights handed to pack at a time, per thread: large enough to amortise the call, small
 // enough that packing a 100B model needs no memory to speak of.
 constexpr int64_t kPackElements = 256 * 1024;
-
-// The first failure of any worker, to be thrown on the calling thread.
-class FirstError {
-  public:
-    bool failed() const { return failed_.load(std::memory_order_relaxed); }
-    void keep(std::exception_ptr error) {
-        const std::lock_guard lock(mutex_);
-        if (!error_) error_ = std::move(error);
-        failed_.store(true, std::memory_order_relaxed);
-    }
-    void rethrow() const {
-        if (error_) std::rethrow_exception(error_);
-    }
-
-  private:
-    std::atomic<bool> failed_{false};
-    std::mutex mutex_;
-    std::exception_ptr error_;
-};
 
 int64_t scale_count(const tb_kernel& kernel, int64_t rows, int64_t k) {
     switch (kernel.scale_granularity) {
@@ -112,21 +91,11 @@ PackedWeights pack_weights(ThreadPool& pool, const tb_kernel& kernel, const tb_t
     const int64_t wanted = std::max<int64_t>(1, kPackElements / shape.k);
     const int64_t chunk =
         std::min(std::max(step, wanted / step * step), (shape.n + step - 1) / step * step);
-    std::atomic<int64_t> next{0};
-    FirstError error;
-    pool.for_each_worker([&](int, int) {
-        try {
-            RowPacker packer(kernel, tile, shape, std::min(chunk, shape.n));
-            while (!error.failed()) {
-                const int64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
-                if (begin >= shape.n) return;
-                packer.pack(rows, begin, std::min(begin + chunk, shape.n), out.storage.data());
-            }
-        } catch (...) {
-            error.keep(std::current_exception());
-        }
+    for_chunks(pool, shape.n, chunk, [&](auto&& next) {
+        RowPacker packer(kernel, tile, shape, std::min(chunk, shape.n));
+        int64_t begin = 0, end = 0;
+        while (next(&begin, &end)) packer.pack(rows, begin, end, out.storage.data());
     });
-    error.rethrow();
     return out;
 }
 

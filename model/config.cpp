@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <string>
 
 #include "kernels/api/error.h"
@@ -10,6 +12,20 @@
 
 namespace tritbench {
 namespace {
+
+struct Architecture {
+    std::string_view name;
+    Activation activation;
+    RopeKind rope;
+    bool sub_norms;
+};
+
+// The graphs of bitnet.cpp and ik_llama.cpp: build_bitnet, build_bitnet_158, build_llama.
+constexpr std::array<Architecture, 4> kArchitectures{
+    {{"bitnet", Activation::Silu, RopeKind::Neox, true},
+     {"bitnet-b1.58", Activation::Relu2, RopeKind::Neox, true},
+     {"bitnet-25", Activation::Relu2, RopeKind::Neox, true},
+     {"llama", Activation::Silu, RopeKind::Norm, false}}};
 
 class KeyReader {
   public:
@@ -22,6 +38,7 @@ class KeyReader {
     int64_t positive(std::string_view name, int64_t fallback) const {
         return check(name, file_.integer(key(name), fallback));
     }
+    bool has(std::string_view name) const { return file_.find(key(name)) != nullptr; }
     double positive_number(std::string_view name, double fallback) const {
         const double found = file_.number(key(name), fallback);
         if (!(found > 0)) fail(name, fmt::format("{}", found), "a number above 0");
@@ -45,8 +62,9 @@ class KeyReader {
 };
 
 int64_t read_head_dim(const ModelConfig& config, const KeyReader& keys) {
-    const int64_t head_dim = config.hidden / config.heads;
-    if (config.hidden % config.heads != 0) {
+    const int64_t quotient = config.hidden / config.heads;
+    const int64_t head_dim = keys.positive("attention.key_length", std::max<int64_t>(1, quotient));
+    if (!keys.has("attention.key_length") && config.hidden % config.heads != 0) {
         keys.fail("attention.head_count", std::to_string(config.heads),
                   fmt::format("a divisor of embedding_length {}", config.hidden));
     }
@@ -54,24 +72,70 @@ int64_t read_head_dim(const ModelConfig& config, const KeyReader& keys) {
         keys.fail("attention.head_count_kv", std::to_string(config.kv_heads),
                   fmt::format("a divisor of attention.head_count {}", config.heads));
     }
+    const int64_t values = keys.positive("attention.value_length", head_dim);
+    if (values != head_dim) {
+        keys.fail("attention.value_length", std::to_string(values),
+                  fmt::format("that of the keys, {}", head_dim));
+    }
     // The graph rotates whole heads, in pairs of features.
     const int64_t rotated = keys.positive("rope.dimension_count", head_dim);
     if (rotated != head_dim || head_dim % 2 != 0) {
         keys.fail("rope.dimension_count", std::to_string(rotated),
-                  fmt::format("embedding_length / attention.head_count = {}, even", head_dim));
+                  fmt::format("the length of a head, {}, even", head_dim));
     }
     return head_dim;
 }
 
+void read_activation(ModelConfig& config, const GgufFile& file, const KeyReader& keys) {
+    const std::string found =
+        file.text(keys.key("hidden_activation"), activation_name(config.activation));
+    for (const Activation known : {Activation::Relu2, Activation::Silu}) {
+        if (found != activation_name(known)) continue;
+        config.activation = known;
+        return;
+    }
+    keys.fail("hidden_activation", "'" + printable(found, 40) + "'", "'relu2' or 'silu'");
+}
+
+// Ways to stretch the context that the graph does not have.
+void refuse_rope_scaling(const GgufFile& file, const KeyReader& keys) {
+    const std::string scaling = file.text(keys.key("rope.scaling.type"), "none");
+    if (scaling != "none") {
+        keys.fail("rope.scaling.type", "'" + printable(scaling, 40) + "'",
+                  "'none' (frequency factors come in the tensor rope_freqs.weight)");
+    }
+}
+
 }  // namespace
+
+std::string_view activation_name(Activation activation) {
+    return activation == Activation::Relu2 ? "relu2" : "silu";
+}
+
+std::string_view rope_kind_name(RopeKind kind) {
+    return kind == RopeKind::Neox ? "neox" : "norm";
+}
+
+bool set_architecture(ModelConfig& config, std::string_view architecture) {
+    for (const Architecture& known : kArchitectures) {
+        if (known.name != architecture) continue;
+        config.architecture = architecture;
+        config.activation = known.activation;
+        config.rope = known.rope;
+        config.sub_norms = known.sub_norms;
+        return true;
+    }
+    return false;
+}
 
 ModelConfig read_config(const GgufFile& file) {
     ModelConfig config;
-    config.architecture = file.text("general.architecture");
-    if (config.architecture != "bitnet-b1.58" && config.architecture != "bitnet-25") {
-        throw Error(fmt::format(
-            "{}: key 'general.architecture' is '{}', expected 'bitnet-b1.58' or 'bitnet-25'",
-            printable(file.path().string(), 300), printable(config.architecture)));
+    const std::string architecture = file.text("general.architecture");
+    if (!set_architecture(config, architecture)) {
+        throw Error(
+            fmt::format("{}: key 'general.architecture' is '{}', expected 'bitnet', "
+                        "'bitnet-b1.58', 'bitnet-25' or 'llama'",
+                        printable(file.path().string(), 300), printable(architecture)));
     }
     const KeyReader keys(file, config.architecture);
     config.name = file.text("general.name", "");
@@ -88,6 +152,8 @@ ModelConfig read_config(const GgufFile& file) {
     config.norm_eps = static_cast<float>(norm_eps);
     config.rope_base = keys.positive_number("rope.freq_base", 10000);  // llama.cpp's default too
     config.head_dim = read_head_dim(config, keys);
+    read_activation(config, file, keys);
+    refuse_rope_scaling(file, keys);
 
     // Some writers leave vocab_size out; the embedding always has one row per token.
     const GgufTensor* embedding = file.find_tensor("token_embd.weight");

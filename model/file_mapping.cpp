@@ -14,7 +14,7 @@
 
 namespace tritbench {
 
-FileMapping::FileMapping(const std::string& path) {
+FileMapping::FileMapping(const std::string& path, const char* expected) {
     // O_NONBLOCK: opening a FIFO must fail below, not wait for a writer.
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
@@ -24,10 +24,11 @@ FileMapping::FileMapping(const std::string& path) {
     if (::fstat(fd, &info) != 0) {
         problem = std::strerror(errno);
     } else if (!S_ISREG(info.st_mode)) {
-        problem = S_ISDIR(info.st_mode) ? "is a directory, expected a GGUF file"
-                                        : "is not a regular file, expected a GGUF file";
+        problem =
+            fmt::format("is {}, expected {}",
+                        S_ISDIR(info.st_mode) ? "a directory" : "not a regular file", expected);
     } else if (info.st_size == 0) {
-        problem = "is empty, expected a GGUF file";
+        problem = fmt::format("is empty, expected {}", expected);
     } else {
         size_ = static_cast<uint64_t>(info.st_size);
         void* at = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd, 0);

@@ -1,7 +1,8 @@
 // GGUF version 3 (and 2) files: read by mmap, written as a stream.
 //
 // Source of the format: ggml-org/ggml docs/gguf.md; type ids of I2_S, TL1, TL2 from bitnet.cpp's
-// llama.cpp fork (ids 36, 38, 39; upstream uses 39..42 for other types).
+// llama.cpp fork (ids 36, 38, 39; upstream uses 39..42 for other types), of IQ1_BN, IQ2_BN and
+// IQ2_BN_R4 from ik_llama.cpp.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +34,10 @@ enum class GgmlType : uint32_t {
     TQ2_0 = 35,
     I2_S = 36,
     TL1 = 38,
-    TL2 = 39
+    TL2 = 39,
+    IQ1_BN = 134,
+    IQ2_BN = 135,
+    IQ2_BN_R4 = 335
 };
 
 // "i2_s", "f16", ...; "type 99" for an unknown id.
@@ -41,7 +45,8 @@ std::string ggml_type_name(GgmlType type);
 
 // Bytes of a tensor of this type and these extents (ne[0] is the row length), computed from type
 // and extents only. Empty for an unknown type, an extent that the type cannot hold, or overflow.
-// I2_S: elements / 4 + 32 (one float32 scale, 28 bytes of padding); elements % 128 == 0.
+// I2_S and TL1: elements / 4 + 32 (one float32 scale, 28 bytes of padding); I2_S needs elements %
+// 128 == 0, TL1 whole bytes. TL2: what bitnet.cpp computes, whatever its tile is (kernels/tl2).
 std::optional<uint64_t> ggml_tensor_bytes(GgmlType type, std::span<const int64_t> ne);
 
 // "2560 x 6912", ne[0] first.
@@ -87,6 +92,9 @@ class GgufFile {
     const std::vector<GgufTensor>& tensors() const;
 
     const GgufValue* find(std::string_view key) const;
+    // A key's value type id (uint32) and value exactly as they lie in the file, for
+    // GgufWriter::set_stored; empty when the key is absent. Valid as long as the GgufFile.
+    std::span<const std::byte> stored_value(std::string_view key) const;
     const GgufTensor* find_tensor(std::string_view name) const;
 
     // Typed look-ups. The first form throws Error naming file and key when it is absent or of
@@ -122,6 +130,10 @@ class GgufWriter {
     void set_bool(std::string_view key, bool value);
     void set_text(std::string_view key, std::string_view value);
     void set_texts(std::string_view key, const std::vector<std::string>& values);
+    void set_i32s(std::string_view key, std::span<const int32_t> values);
+    void set_f32s(std::string_view key, std::span<const float> values);
+    // A value type id and a value as GgufFile::stored_value gave them.
+    void set_stored(std::string_view key, std::span<const std::byte> type_and_value);
     void add_tensor(std::string_view name, GgmlType type, std::vector<int64_t> ne);
 
     // Total size of the file as declared so far.

@@ -196,6 +196,7 @@ struct GgufFile::Impl {
     uint64_t tensor_count = 0;
     uint64_t key_count = 0;
     std::vector<std::pair<std::string, GgufValue>> metadata;
+    std::vector<std::span<const std::byte>> stored_values;  // one for each of metadata
     std::vector<GgufTensor> tensors;
     std::unordered_map<std::string_view, size_t> key_index;     // views into the mapping
     std::unordered_map<std::string_view, size_t> tensor_index;  // views into the mapping
@@ -234,7 +235,9 @@ void GgufFile::Impl::read_metadata() {
         if (!key_index.emplace(key, metadata.size()).second) {
             fail(fmt::format("key '{}' appears twice", printable(key)));
         }
+        const uint64_t begin = cursor.position();
         metadata.emplace_back(std::string(key), read_value(cursor, key));
+        stored_values.emplace_back(mapping.data() + begin, cursor.position() - begin);
     }
 }
 
@@ -339,6 +342,12 @@ const std::vector<GgufTensor>& GgufFile::tensors() const {
 const GgufValue* GgufFile::find(std::string_view key) const {
     const auto found = impl_->key_index.find(key);
     return found == impl_->key_index.end() ? nullptr : &impl_->metadata[found->second].second;
+}
+
+std::span<const std::byte> GgufFile::stored_value(std::string_view key) const {
+    const auto found = impl_->key_index.find(key);
+    if (found == impl_->key_index.end()) return {};
+    return impl_->stored_values[found->second];
 }
 
 const GgufTensor* GgufFile::find_tensor(std::string_view name) const {

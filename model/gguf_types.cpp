@@ -10,15 +10,18 @@
 namespace tritbench {
 namespace {
 
-// A row holds blocks of `elements` values in `bytes` bytes (ggml-common.h of ggml).
+// A row holds blocks of `elements` values in `bytes` bytes (ggml-common.h of ggml), after
+// `row_bytes` of its own (ik_llama.cpp's row meta).
 struct BlockType {
     GgmlType type;
     const char* name;
     uint32_t elements;  // 0: not stored in blocks along a row
     uint32_t bytes;
+    uint32_t row_bytes = 0;
+    uint32_t rows_multiple = 1;
 };
 
-constexpr std::array<BlockType, 16> kTypes{{
+constexpr std::array<BlockType, 19> kTypes{{
     {GgmlType::F32, "f32", 1, 4},
     {GgmlType::F16, "f16", 1, 2},
     {GgmlType::Q4_0, "q4_0", 32, 18},
@@ -35,6 +38,9 @@ constexpr std::array<BlockType, 16> kTypes{{
     {GgmlType::I2_S, "i2_s", 0, 0},
     {GgmlType::TL1, "tl1", 0, 0},
     {GgmlType::TL2, "tl2", 0, 0},
+    {GgmlType::IQ1_BN, "iq1_bn", 64, 13, 2},
+    {GgmlType::IQ2_BN, "iq2_bn", 64, 16, 4},
+    {GgmlType::IQ2_BN_R4, "iq2_bn_r4", 64, 16, 4, 4},
 }};
 
 const BlockType* find_type(GgmlType type) {
@@ -54,6 +60,22 @@ std::optional<uint64_t> checked_elements(std::span<const int64_t> ne) {
     return elements;
 }
 
+// bitnet.cpp's ggml_nbytes, in its integer arithmetic: planes of a row whose last 256 columns are
+// pairs, padded to 32, then the scale. Larger than the data of any tile.
+std::optional<uint64_t> tl2_bytes(uint64_t k, uint64_t elements) {
+    const uint64_t n = elements / k;
+    if (k < 256 || elements > uint64_t{1} << 56) return std::nullopt;
+    const uint64_t planes = (k - 256) * n / 3 * 5 / 8 + 256 * n / 2 * 4 / 8;
+    return (planes + 31) / 32 * 32 + 32;
+}
+
+// Types whose scale follows the codes of the whole tensor.
+std::optional<uint64_t> bitnet_bytes(GgmlType type, uint64_t k, uint64_t elements) {
+    if (type == GgmlType::TL2) return tl2_bytes(k, elements);
+    if (elements % (type == GgmlType::I2_S ? 128 : 4) != 0) return std::nullopt;
+    return elements / 4 + 32;
+}
+
 }  // namespace
 
 std::string ggml_type_name(GgmlType type) {
@@ -66,16 +88,14 @@ std::optional<uint64_t> ggml_tensor_bytes(GgmlType type, std::span<const int64_t
     const auto elements = checked_elements(ne);
     const BlockType* known = find_type(type);
     if (!elements || !known) return std::nullopt;
-    if (type == GgmlType::I2_S) {
-        if (*elements % 128 != 0) return std::nullopt;
-        return *elements / 4 + 32;
-    }
-    // The size of TL1 and TL2 follows from tile parameters that the file does not hold.
-    if (known->elements == 0) return std::nullopt;
-    if (static_cast<uint64_t>(ne[0]) % known->elements != 0) return std::nullopt;
+    const auto k = static_cast<uint64_t>(ne[0]);
+    if (known->elements == 0) return bitnet_bytes(type, k, *elements);
+    const uint64_t rows = *elements / k;
+    if (k % known->elements != 0 || rows % known->rows_multiple != 0) return std::nullopt;
+    constexpr uint64_t limit = std::numeric_limits<uint64_t>::max() / 2;
     const uint64_t blocks = *elements / known->elements;
-    if (blocks > std::numeric_limits<uint64_t>::max() / known->bytes) return std::nullopt;
-    return blocks * known->bytes;
+    if (blocks > limit / known->bytes || rows > limit / 8) return std::nullopt;
+    return blocks * known->bytes + rows * known->row_bytes;
 }
 
 std::string extents_text(std::span<const int64_t> ne) {

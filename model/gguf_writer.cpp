@@ -4,7 +4,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cerrno>
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "kernels/api/error.h"
+#include "model/byte_buffer.h"
 #include "model/gguf.h"
 #include "model/gguf_format.h"
 #include "model/printable.h"
@@ -25,29 +25,6 @@ namespace fs = std::filesystem;
 
 // ggml keeps tensor names in 64 bytes including the final zero.
 constexpr size_t kMaxTensorName = 63;
-
-class Bytes {
-  public:
-    template <class T>
-    void value(T v) {
-        const auto* at = reinterpret_cast<const std::byte*>(&v);
-        data_.insert(data_.end(), at, at + sizeof(T));
-    }
-    void text(std::string_view t) {
-        value(static_cast<uint64_t>(t.size()));
-        const auto* at = reinterpret_cast<const std::byte*>(t.data());
-        data_.insert(data_.end(), at, at + t.size());
-    }
-    void append(const Bytes& other) {
-        data_.insert(data_.end(), other.data_.begin(), other.data_.end());
-    }
-    void pad_to(uint64_t size) { data_.resize(size); }
-    uint64_t size() const { return data_.size(); }
-    std::span<const std::byte> span() const { return data_; }
-
-  private:
-    std::vector<std::byte> data_;
-};
 
 struct DeclaredTensor {
     std::string name;
@@ -87,8 +64,16 @@ struct GgufWriter::Impl {
         start_key(key, type);
         keys.value(value);
     }
+    template <class T>
+    void set_array(std::string_view key, GgufValueType type, std::span<const T> values) {
+        start_key(key, GgufValueType::Array);
+        keys.value(static_cast<uint32_t>(type));
+        keys.value(static_cast<uint64_t>(values.size()));
+        keys.append(std::as_bytes(values));
+    }
+    void start_key(std::string_view key);
     void start_key(std::string_view key, GgufValueType type);
-    Bytes tensor_table() const;
+    ByteBuffer tensor_table() const;
     uint64_t data_begin() const;
     void check_free_disk() const;
     void write_all(std::span<const std::byte> data, uint64_t at) const;
@@ -96,10 +81,9 @@ struct GgufWriter::Impl {
     fs::path path;
     std::string partial, shown;
     uint64_t alignment;
-    Bytes keys;
+    ByteBuffer keys;
     uint64_t key_count = 0;
-    std::vector<std::string> key_names;
-    std::unordered_set<std::string> tensor_names;
+    std::unordered_set<std::string> key_names, tensor_names;
     std::deque<DeclaredTensor> tensors;  // a deque because atomics cannot move
     uint64_t data_bytes = 0;             // of the data section, padded
     uint64_t data_start = 0;             // its position in the file, once begun
@@ -109,19 +93,22 @@ struct GgufWriter::Impl {
     bool begun = false;
 };
 
-void GgufWriter::Impl::start_key(std::string_view key, GgufValueType type) {
+void GgufWriter::Impl::start_key(std::string_view key) {
     if (begun) fail("keys cannot be added after begin()");
-    if (std::find(key_names.begin(), key_names.end(), key) != key_names.end()) {
+    if (!key_names.emplace(key).second) {
         fail(fmt::format("key '{}' is set twice", printable(key)));
     }
-    key_names.emplace_back(key);
     keys.text(key);
-    keys.value(static_cast<uint32_t>(type));
     ++key_count;
 }
 
-Bytes GgufWriter::Impl::tensor_table() const {
-    Bytes table;
+void GgufWriter::Impl::start_key(std::string_view key, GgufValueType type) {
+    start_key(key);
+    keys.value(static_cast<uint32_t>(type));
+}
+
+ByteBuffer GgufWriter::Impl::tensor_table() const {
+    ByteBuffer table;
     for (const DeclaredTensor& t : tensors) {
         table.text(t.name);
         table.value(static_cast<uint32_t>(t.ne.size()));
@@ -197,6 +184,17 @@ void GgufWriter::set_texts(std::string_view key, const std::vector<std::string>&
     for (const std::string& value : values) impl_->keys.text(value);
 }
 
+void GgufWriter::set_i32s(std::string_view key, std::span<const int32_t> values) {
+    impl_->set_array(key, GgufValueType::I32, values);
+}
+void GgufWriter::set_f32s(std::string_view key, std::span<const float> values) {
+    impl_->set_array(key, GgufValueType::F32, values);
+}
+void GgufWriter::set_stored(std::string_view key, std::span<const std::byte> type_and_value) {
+    impl_->start_key(key);
+    impl_->keys.append(type_and_value);
+}
+
 void GgufWriter::add_tensor(std::string_view name, GgmlType type, std::vector<int64_t> ne) {
     Impl& w = *impl_;
     const std::string shown_name = printable(name);
@@ -238,13 +236,13 @@ void GgufWriter::begin() {
     w.check_free_disk();
     w.fd = ::open(w.partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (w.fd < 0) w.fail_errno(fmt::format("cannot create {}", printable(w.partial, 300)));
-    Bytes header;
+    ByteBuffer header;
     header.value(uint32_t{0x46554747});  // "GGUF"
     header.value(uint32_t{3});
     header.value(static_cast<uint64_t>(w.tensors.size()));
     header.value(w.key_count);
-    header.append(w.keys);
-    header.append(w.tensor_table());
+    header.append(w.keys.span());
+    header.append(w.tensor_table().span());
     header.pad_to(w.data_start);
     w.write_all(header.span(), 0);
     // The padding between tensors is the hole that this leaves: it reads as zeros.

@@ -1,8 +1,11 @@
-// I2_S tensors as bitnet.cpp stores them on x86 (and as all published files have them): four
-// codes per byte in blocks of 128 of the flattened tensor, then one float32 scale.
+// The two layouts of I2_S that have no kernel (load_options.h tells how one is chosen); the third,
+// X86, is the layout `i2s` and drawn in kernels/i2s/layout.h.
 //
-// Element e of the row-major tensor, block b = e / 128, j = e % 128:
-//   code = (bytes[32 b + j % 32] >> (6 - 2 (j / 32))) & 3      0 -> -1, 1 -> 0, 2 -> +1, 3 invalid
+// Arm: element e of the row-major tensor, block b = e / 64, j = e % 64:
+//   code = (bytes[16 b + j % 16] >> (6 - 2 (j / 16))) & 3
+// Row4: code of row r, column c = (bytes[r / 4 * K + c] >> (6 - 2 (r % 4))) & 3;  N % 4 == 0
+//
+// Codes 0 -> -1, 1 -> 0, 2 -> +1, 3 invalid; behind them, in all three, one float32 scale.
 // Source: microsoft/BitNet, src/ggml-bitnet-mad.cpp, quantize_i2_s.
 #pragma once
 
@@ -10,20 +13,13 @@
 #include <cstdint>
 #include <span>
 
-#include "model/gguf.h"
-#include "model/thread_pool.h"
+#include "kernels/api/kernel.h"
+#include "model/load_options.h"
 
 namespace tritbench {
 
-// The scale behind the codes. Throws Error, naming the tensor, unless it is finite and positive.
-float i2s_scale(const GgufFile& file, const GgufTensor& tensor);
-
-// Decodes the elements [begin, end) of the flattened tensor. Throws Error, naming the tensor, on
-// code 3.
-void i2s_decode(const GgufFile& file, const GgufTensor& tensor, int64_t begin, int64_t end,
-                int8_t* trits);
-
-// Throws Error, naming the tensor, if any code is 3. Reads all codes once, in parallel.
-void i2s_check(ThreadPool& pool, const GgufFile& file, const GgufTensor& tensor);
+// Decodes the rows [begin, end) of Arm or Row4 bytes to [rows][K]. False if a code is 3.
+bool i2s_decode(I2sLayout layout, tb_shape shape, std::span<const std::byte> bytes, int64_t begin,
+                int64_t end, int8_t* trits);
 
 }  // namespace tritbench

@@ -2,28 +2,42 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "model/bitlinear.h"
+#include "model/ternary_matrix.h"
 #include "model/transformer.h"
 
 namespace tritbench {
 
+// A ternary layer: packed for the kernel, and the matrix of the file that it was packed from.
+struct Linear {
+    PackedWeights weights;
+    std::unique_ptr<const TernaryMatrix> source;
+    float output_scale = 1.0F;  // what results are multiplied with
+};
+
 struct Layer {
-    std::vector<float> attn_norm, attn_sub_norm, ffn_norm, ffn_sub_norm;
-    PackedWeights q, k, v, o, gate, up, down;
+    std::vector<float> attn_norm, ffn_norm;
+    std::vector<float> attn_sub_norm, ffn_sub_norm;  // empty: the graph has none
+    Linear q, k, v, o, gate, up, down;
 };
 
 struct Model::Impl {
     std::shared_ptr<const GgufFile> file;
+    LoadOptions options;
     ModelConfig config;
     const tb_kernel* kernel = nullptr;  // packed the linear layers
     std::vector<Layer> layers;
     std::vector<float> output_norm;
-    const GgufTensor* embedding = nullptr;  // F16 or F32, [vocab][hidden]
-    PackedWeights head;                     // layout f16, [vocab][hidden]
+    std::vector<float> rope_factors;        // [head_dim / 2]; empty: all 1
+    std::optional<StoredMatrix> embedding;  // [vocab][hidden]
+    PackedWeights head;                     // in the file's own layout, [vocab][hidden]
+    const tb_kernel* head_kernel = nullptr;
     std::vector<Model::NamedLinear> linears;
-    uint64_t parameters = 0;
+    std::vector<const TernaryMatrix*> sources;  // of the linears
+    uint64_t other_parameters = 0;              // all but those of the linears
 
     int64_t q_dim() const { return config.heads * config.head_dim; }
     int64_t kv_dim() const { return config.kv_heads * config.head_dim; }

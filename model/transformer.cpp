@@ -48,7 +48,7 @@ uint64_t Model::linear_parameters() const {
 }
 
 uint64_t Model::parameters() const {
-    return impl_->parameters;
+    return linear_parameters() + impl_->other_parameters;
 }
 
 std::vector<Model::NamedLinear> Model::linears() const {

@@ -1,7 +1,13 @@
-// The complete BitNet b1.58 decoder (graph of BitNet-b1.58-2B-4T, GGUF arch bitnet-b1.58 and
-// bitnet-25): x -> attn_norm -> q,k,v -> NEOX RoPE -> grouped-query attention over a KV cache ->
-// attn_sub_norm -> o -> +x -> ffn_norm -> relu(gate)^2 * up -> ffn_sub_norm -> down -> + ;
-// output_norm -> head (tied to the embedding or separate).
+// The complete b1.58 decoder, of the GGUF architectures bitnet-b1.58 and bitnet-25 (BitNet 2B-4T),
+// bitnet (1bitLLM) and llama with ternary weights (Falcon3, Llama3-8B-1.58):
+//
+//   x -> attn_norm -> q,k,v -> RoPE -> grouped-query attention over a KV cache -> [attn_sub_norm]
+//   -> o -> +x -> ffn_norm -> activation(gate) * up -> [ffn_sub_norm] -> down -> + ;
+//   output_norm -> head (tied to the embedding or separate)
+//
+// llama has no sub-norms. Activation and pairs of the RoPE: config.h. The result of a linear layer
+// with a `.scale` tensor is multiplied with it. Graphs as in bitnet.cpp's llama.cpp (build_bitnet)
+// and ik_llama.cpp (build_bitnet_158, build_llama).
 //
 // Deterministic: logits are bit-identical for every exact kernel, thread count, batch split and
 // ISA. Nothing here prints or reads a clock: an observer is told when each role begins and ends.
@@ -18,6 +24,7 @@
 #include "model/bitlinear.h"
 #include "model/config.h"
 #include "model/gguf.h"
+#include "model/load_options.h"
 #include "model/thread_pool.h"
 
 namespace tritbench {
@@ -35,21 +42,23 @@ struct Observer {
 using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 
 // The weights of one model in one layout. Immutable after load; several Sessions may share it.
-// Where the GGUF tensor already is in the kernel's layout (i2s), its bytes stay mapped.
+// Where the GGUF tensor already is in the kernel's layout, its bytes stay mapped.
 class Model {
   public:
     // `kernel`: any kernel of the layout wanted for the linear layers. Throws Error on files whose
     // config, tensors, shapes, types or values are not as the architecture expects (naming them).
-    // Linear layers: I2_S, no code 3, a positive scale. Norms, embedding, head: F16 or F32. A
-    // tensor that the graph has no place for (a bias, a `.scale` other than exactly 1) is refused
-    // too: leaving it out would silently make another model.
+    // Linear layers: any format of tensor_types.h, with ternary values (ternary_matrix.h). Norms:
+    // F32, F16, BF16. Embedding and head: those, Q8_0, Q6_K or Q4_0. A tensor that the graph has no
+    // place for (a bias) is refused too: leaving it out would silently make another model.
     static std::shared_ptr<const Model> load(std::shared_ptr<const GgufFile> file,
                                              const tb_kernel& kernel, ThreadPool& pool,
-                                             const LoadProgress& progress = {});
+                                             const LoadProgress& progress = {},
+                                             const LoadOptions& options = {});
     // Throws the Error that load would for an impossible config, or a tensor that is missing, of
     // another shape or type, unknown to the graph, or without a proper scale. With a pool every
-    // code of the linear layers is looked at too, which reads the whole file.
-    static void check(const GgufFile& file, ThreadPool* pool = nullptr);
+    // value of the linear layers is looked at too, which reads the whole file.
+    static void check(const GgufFile& file, ThreadPool* pool = nullptr,
+                      const LoadOptions& options = {});
 
     const ModelConfig& config() const;
     const GgufFile& file() const;
@@ -76,6 +85,13 @@ class Model {
   private:
     std::unique_ptr<Impl> impl_;
 };
+
+// The layout that the linear layers of a file are stored in, whose kernels map them: "i2s", "tl2",
+// ...; "" if no kernel reads their bytes as they are (I2_S as Arm and Row4 have it) or they are not
+// ternary by type. Throws Error if the file is no model.
+std::string linear_layout(const GgufFile& file, const LoadOptions& options = {});
+// The fastest exact kernel here for a file: of that layout if it can be mapped, else of i2s.
+const tb_kernel& default_kernel(const GgufFile& file, const LoadOptions& options = {});
 
 // One sequence: KV cache and work buffers. Allocates in its constructor only.
 class Session {

@@ -213,7 +213,7 @@ typedef struct tb_kernel {
     tb_status (*accepts)(const tb_shape* shape, const tb_tile* tile);
 
     size_t (*packed_size)(const tb_shape* shape, const tb_tile* tile);
-    /* pack and unpack ranges begin on multiples of this and end on one or on N. Ranges on it
+    /* pack ranges begin on multiples of this and end on one or on N; unpack takes any. Ranges on it
      * touch disjoint bytes, so that they may run in parallel; the range holding the last row also
      * writes whatever follows the rows (a tensor scale, padding). */
     int64_t (*pack_row_step)(const tb_shape* shape, const tb_tile* tile);

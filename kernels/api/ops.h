@@ -1,4 +1,4 @@
-/* What a model needs beside matrix products: norm, rope, softmax, attention, gating, conversion.
+/* What a model needs beside matrix products: norm, rope, softmax, attention, gating.
  *
  * Plain C like the kernel contract: one constant table of functions per ISA, no allocation, no
  * threads, no state. Every table computes the same bits: float reductions run in 16 fixed lanes
@@ -59,17 +59,20 @@ typedef struct tb_ops {
     /* NEOX rotary embedding in place: the pairs (i, i + head_dim/2) of each of `heads` rows
      * turned by the angle whose cosine and sine are cos[i], sin[i], i < head_dim/2. */
     void (*rope)(float* x, int64_t heads, int64_t head_dim, const float* cos, const float* sin);
+    /* The same for the pairs (2i, 2i + 1), as the architecture llama has them. */
+    void (*rope_pairs)(float* x, int64_t heads, int64_t head_dim, const float* cos,
+                       const float* sin);
     /* x[i] = exp(x[i] - max) / sum, in place. */
     void (*softmax)(float* x, int64_t n);
     void (*attention)(const tb_attention* a);
     /* y[i] = max(gate[i], 0)^2 * up[i]. y may be gate or up. */
     void (*relu2_gate)(const float* gate, const float* up, int64_t n, float* y);
+    /* y[i] = gate[i] / (1 + e^-gate[i]) * up[i], in that order: SiLU. y may be gate or up. */
+    void (*silu_gate)(const float* gate, const float* up, int64_t n, float* y);
     /* x[i] += y[i]. */
     void (*add)(float* x, const float* y, int64_t n);
-    /* IEEE half to float, exact. */
-    void (*f16_to_f32)(const uint16_t* x, int64_t n, float* y);
     /* y[i] = e^x[i], relative error at most 1e-7 (measured 7.9e-8). Below -87.33 (results that are
-     * not normal) the result is 0; above 88 it is e^88. */
+     * not normal) the result is 0; above 88 it is e^88. y may be x. */
     void (*exp)(const float* x, int64_t n, float* y);
 } tb_ops;
 

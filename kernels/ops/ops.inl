@@ -1,6 +1,5 @@
 // The one source of all operation tables; each ISA file includes it with TB_OPS_LANES set to the
 // lanes of its native vectors. Same bits from every lane count: see kernels/api/ops.h.
-#include "kernels/api/half.h"
 #include "kernels/api/ops.h"
 #include "kernels/ops/vec16.inl"
 
@@ -47,6 +46,19 @@ void rope(float* x, int64_t heads, int64_t head_dim, const float* cos, const flo
     }
 }
 
+void rope_pairs(float* x, int64_t heads, int64_t head_dim, const float* cos, const float* sin) {
+    const int64_t half = head_dim / 2;
+    for (int64_t h = 0; h < heads; ++h) {
+        float* row = x + h * head_dim;
+        for (int64_t i = 0; i < half; ++i) {
+            const float a = row[2 * i];
+            const float b = row[2 * i + 1];
+            row[2 * i] = a * cos[i] - b * sin[i];
+            row[2 * i + 1] = a * sin[i] + b * cos[i];
+        }
+    }
+}
+
 // x[i] = exp(x[i] - max) for a row padded to whole vectors with -infinity; returns the sum.
 // The padding adds exact zeros to its lanes.
 float exp_row(float* x, int64_t padded) {
@@ -89,12 +101,19 @@ void relu2_gate(const float* gate, const float* up, int64_t n, float* y) {
     }
 }
 
-void add(float* x, const float* y, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) x[i] += y[i];
+inline V16 silu(V16 gate) {
+    return gate / (splat(1.0F) + exp(splat(0.0F) - gate));
 }
 
-void f16_to_f32(const uint16_t* x, int64_t n, float* y) {
-    for (int64_t i = 0; i < n; ++i) y[i] = tb_half_to_float(x[i]);
+void silu_gate(const float* gate, const float* up, int64_t n, float* y) {
+    const int64_t whole = n / kLanes * kLanes;
+    const int64_t rest = n - whole;
+    for (int64_t i = 0; i < whole; i += kLanes) store(y + i, silu(load(gate + i)) * load(up + i));
+    store_part(y + whole, silu(load_part(gate + whole, rest)) * load_part(up + whole, rest), rest);
+}
+
+void add(float* x, const float* y, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) x[i] += y[i];
 }
 
 void exp_all(const float* x, int64_t n, float* y) {
@@ -265,5 +284,8 @@ void attention(const tb_attention* a) {
 
 }  // namespace
 
-#define TB_OPS_TABLE(isa, features) \
-    { isa, features, rms_norm, rope, softmax, attention, relu2_gate, add, f16_to_f32, exp_all }
+#define TB_OPS_TABLE(isa, features)                                                                \
+    {                                                                                              \
+        isa, features, rms_norm, rope, rope_pairs, softmax, attention, relu2_gate, silu_gate, add, \
+            exp_all                                                                                \
+    }

@@ -42,6 +42,11 @@ inline Pair<V> operator*(Pair<V> a, Pair<V> b) {
     return {a.lo * b.lo, a.hi * b.hi};
 }
 
+template <class V>
+inline Pair<V> operator/(Pair<V> a, Pair<V> b) {
+    return {a.lo / b.lo, a.hi / b.hi};
+}
+
 inline Native maximum(Native a, Native b) {
     return a > b ? a : b;
 }

@@ -1,0 +1,54 @@
+// Workers of a pool may not throw: the first failure is kept and thrown on the calling thread.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <utility>
+
+#include "model/thread_pool.h"
+
+namespace tritbench {
+
+class FirstError {
+  public:
+    bool failed() const { return failed_.load(std::memory_order_relaxed); }
+    void keep(std::exception_ptr error) {
+        const std::lock_guard lock(mutex_);
+        if (!error_) error_ = std::move(error);
+        failed_.store(true, std::memory_order_relaxed);
+    }
+    void rethrow() const {
+        if (error_) std::rethrow_exception(error_);
+    }
+
+  private:
+    std::atomic<bool> failed_{false};
+    std::mutex mutex_;
+    std::exception_ptr error_;
+};
+
+// Calls worker(next) on every worker of the pool; next(&begin, &end) takes the next chunk of [0,
+// count) and is false when there is none left or a worker has failed. Throws what the first failing
+// worker threw.
+template <class Worker>
+void for_chunks(ThreadPool& pool, int64_t count, int64_t chunk, Worker&& worker) {
+    std::atomic<int64_t> taken{0};
+    FirstError error;
+    pool.for_each_worker([&](int, int) {
+        try {
+            worker([&](int64_t* begin, int64_t* end) {
+                *begin = taken.fetch_add(chunk, std::memory_order_relaxed);
+                *end = std::min(*begin + chunk, count);
+                return *begin < count && !error.failed();
+            });
+        } catch (...) {
+            error.keep(std::current_exception());
+        }
+    });
+    error.rethrow();
+}
+
+}  // namespace tritbench

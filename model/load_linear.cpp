@@ -1,0 +1,90 @@
+#include "model/load_linear.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string_view>
+
+#include "kernels/api/error.h"
+#include "kernels/api/registry.h"
+#include "model/printable.h"
+
+namespace tritbench {
+namespace {
+
+bool can_map(const tb_kernel& kernel, const StoredMatrix& stored) {
+    return std::string_view(kernel.layout) == stored.format().codec->layout &&
+           !stored.packed().empty();
+}
+
+// The tile that the layer will be packed with: the file's own if its bytes are taken as they are.
+tb_tile tile_of(const tb_kernel& kernel, const StoredMatrix& stored) {
+    if (!can_map(kernel, stored)) return default_tile(kernel);
+    PackedWeights as_stored;
+    as_stored.kernel = stored.format().codec;
+    as_stored.tile = stored.format().tile;
+    return call_tile(kernel, as_stored);
+}
+
+}  // namespace
+
+PackedWeights map_packed(const tb_kernel& kernel, const StoredMatrix& stored) {
+    const tb_tile tile = tile_of(kernel, stored);
+    const std::span<const std::byte> bytes = stored.packed();
+    const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+    const uint64_t readable =
+        (stored.file().file_bytes() + page - 1) / page * page - stored.tensor().file_offset;
+    const bool aligned =
+        reinterpret_cast<uintptr_t>(bytes.data()) % static_cast<uintptr_t>(kernel.packed_align) ==
+        0;
+    if (aligned && bytes.size() + static_cast<uint64_t>(kernel.packed_overread) <= readable) {
+        return view_packed(kernel, tile, stored.shape(), bytes);
+    }
+    AlignedBuffer copy(bytes.size() + static_cast<size_t>(kernel.packed_overread));
+    std::memcpy(copy.data(), bytes.data(), bytes.size());
+    PackedWeights out = view_packed(kernel, tile, stored.shape(), copy.span().first(bytes.size()));
+    out.storage = std::move(copy);
+    return out;
+}
+
+void load_linears(const std::vector<LinearJob>& jobs, const tb_kernel& kernel, ThreadPool& pool,
+                  const LoadProgress& progress) {
+    uint64_t total = 0, done = 0;
+    for (const LinearJob& job : jobs) {
+        const tb_shape shape = job.stored.shape();
+        const tb_tile tile = tile_of(kernel, job.stored);
+        require_accepts(kernel, shape, tile);
+        total += kernel.packed_size(&shape, &tile);
+    }
+    for (const LinearJob& job : jobs) {
+        const bool has_layout = can_map(kernel, job.stored);
+        // Packing reads every code anyway.
+        auto source = std::make_unique<const TernaryMatrix>(
+            pool, job.stored,
+            has_layout ? TernaryMatrix::Read::Values : TernaryMatrix::Read::Scales);
+        const bool mapped = has_layout && source->codes_are_trits();
+        const RowProvider rows = source->rows_for(kernel);
+        job.into->weights = mapped ? map_packed(kernel, job.stored)
+                                   : pack_weights(pool, kernel, tile_of(kernel, job.stored),
+                                                  job.stored.shape(), rows);
+        job.into->source = std::move(source);
+        done += job.into->weights.bytes.size();
+        if (progress) progress(done, total);
+    }
+}
+
+void check_linears(const std::vector<LinearJob>& jobs, ThreadPool* pool) {
+    ThreadPool caller(1, {}, false);
+    for (const LinearJob& job : jobs) {
+        const bool scale_only =
+            job.stored.ternary() && job.stored.format().codec->scale_granularity == TB_SCALE_TENSOR;
+        if (pool != nullptr) {
+            TernaryMatrix(*pool, job.stored, TernaryMatrix::Read::Values);
+        } else if (scale_only) {
+            TernaryMatrix(caller, job.stored, TernaryMatrix::Read::Scales);
+        }
+    }
+}
+
+}  // namespace tritbench

@@ -1,0 +1,33 @@
+// Linear layers from a file into the layout of a kernel: mapped where the file has it, packed anew
+// where it has not.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/model_impl.h"
+#include "model/thread_pool.h"
+
+namespace tritbench {
+
+// A layer to be loaded, and the matrix that was found for it.
+struct LinearJob {
+    std::string name;  // "blk.0.attn_q.weight"
+    StoredMatrix stored;
+    Linear* into;
+};
+
+// Loads the layers one after another, each in parallel. Throws Error, naming file and tensor, on
+// values that are not ternary, and if the kernel cannot hold a shape or a tile.
+void load_linears(const std::vector<LinearJob>& jobs, const tb_kernel& kernel, ThreadPool& pool,
+                  const LoadProgress& progress);
+
+// Only looks at them: at the scales that follow a tensor's codes, and with a pool at every value.
+void check_linears(const std::vector<LinearJob>& jobs, ThreadPool* pool);
+
+// The bytes of a matrix as they lie in the file, for a kernel of its layout and with its tile.
+// Copied only where the kernel would read past the mapping, or wants more alignment than the file
+// gives.
+PackedWeights map_packed(const tb_kernel& kernel, const StoredMatrix& stored);
+
+}  // namespace tritbench

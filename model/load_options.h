@@ -1,0 +1,40 @@
+// What a GGUF file leaves unsaid about its own bytes, and whoever loads it may say.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+namespace tritbench {
+
+// Three layouts share the type id of I2_S, and nothing in a file tells them apart: bitnet.cpp
+// writes another one for each way it was compiled (src/ggml-bitnet-mad.cpp, quantize_i2_s). All
+// published files are X86.
+enum class I2sLayout {
+    X86,  // blocks of 128 of the flattened tensor: i2s_tensor.h
+    Arm,  // blocks of 64
+    Row4  // four rows in a byte
+};
+
+// "x86", "arm" or "row4". Throws Error on anything else.
+I2sLayout parse_i2s_layout(std::string_view text);
+std::string_view i2s_layout_name(I2sLayout layout);
+
+// The tile that bitnet.cpp packed the TL1 and TL2 tensors of one shape with: its names.
+struct TlTile {
+    int64_t n = 0, k = 0;  // m and k of the file: rows and columns of W
+    int32_t BM = 0, BK = 0, bm = 0;
+};
+
+// bitnet.cpp's include/kernel_config.ini: sections of m, bm, k, bk, bmm. Throws Error naming file,
+// line and what was expected.
+std::vector<TlTile> read_kernel_config(const std::filesystem::path& path);
+
+struct LoadOptions {
+    I2sLayout i2s = I2sLayout::X86;
+    // For TL1 and TL2 tensors without tile keys (tensor_types.h); looked up by shape.
+    std::vector<TlTile> tl_tiles;
+};
+
+}  // namespace tritbench
