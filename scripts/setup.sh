@@ -117,6 +117,7 @@ check_needs() {
     need_library nlohmann/json.hpp nlohmann-json3-dev
     need_library toml++/toml.h libtomlplusplus-dev
     need_library fmt/core.h libfmt-dev
+    need_library pcre2.h libpcre2-dev
     local modules=(numpy pandas matplotlib) module
     if [ "$1" = tests ]; then
         need_library gtest/gtest.h libgtest-dev
