@@ -50,6 +50,9 @@ std::string cell_key(const Cell& cell, const std::string& machine_id) {
     } else {
         text += fmt::format("|{}|{}|{}|{}", cell.model.filename().string(), cell.model_file_bytes,
                             cell.tokens, cell.depth);
+        if (cell.load.i2s != I2sLayout::X86) {
+            text += fmt::format("|{}", i2s_layout_name(cell.load.i2s));
+        }
     }
     return hex16(fnv1a64(text.data(), text.size()));
 }

@@ -8,6 +8,7 @@
 
 #include "harness/schema.h"
 #include "kernels/api/kernel.h"
+#include "model/load_options.h"
 
 namespace tritbench {
 
@@ -35,6 +36,7 @@ struct Cell {
     // e2e level
     std::filesystem::path model;
     uint64_t model_file_bytes = 0;
+    LoadOptions load;           // how the file is read
     int64_t tokens = 0;         // of the prompt, or decoded
     int64_t depth = 0;          // tokens in the KV cache before
     uint64_t weight_bytes = 0;  // memory that the linear layers take in the kernel's layout

@@ -193,7 +193,9 @@ Models load_layouts(const std::vector<Cell>& cells, const Members& members,
         auto& model = models[kernel.layout];
         if (model) continue;
         reporter.begin_loading(static_cast<int>(position), 300);
-        model = Model::load(file, kernel, pool, [&](uint64_t, uint64_t) { reporter.alive(); });
+        model = Model::load(
+            file, kernel, pool, [&](uint64_t, uint64_t) { reporter.alive(); },
+            cells[position].load);
     }
     return models;
 }

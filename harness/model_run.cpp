@@ -1,12 +1,12 @@
 #include "harness/model_run.h"
 
 #include <algorithm>
-#include <cmath>
 #include <random>
 #include <set>
 
 #include "harness/measure.h"
 #include "harness/model_cells.h"
+#include "model/logits.h"
 
 namespace tritbench {
 namespace {
@@ -105,15 +105,6 @@ uint64_t ModelRun::bytes_per_token(const Cell& cell) const {
     const auto mean_depth = static_cast<uint64_t>(cell.depth + (cell.tokens + 1) / 2);
     return model_->linear_bytes() + model_->head_bytes() +
            mean_depth * session_.kv_bytes_per_token();
-}
-
-std::string logits_problem(std::span<const float> logits) {
-    if (logits.empty()) return "there are no logits";
-    for (const float value : logits) {
-        if (!std::isfinite(value)) return "a logit is not a finite number";
-    }
-    const auto [low, high] = std::minmax_element(logits.begin(), logits.end());
-    return *low == *high ? "all logits are equal" : "";
 }
 
 }  // namespace tritbench

@@ -52,7 +52,4 @@ class ModelRun {
     ProductScratch scratch_;
 };
 
-// Logits that no right model gives; empty when there is nothing to say.
-std::string logits_problem(std::span<const float> logits);
-
 }  // namespace tritbench

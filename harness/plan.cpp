@@ -47,9 +47,9 @@ std::string first_of(const Texts&... texts) {
     return found;
 }
 
-std::string no_memory(const Cell& cell) {
-    // The I2_S bytes of the file are mapped, not repacked.
-    if (std::string_view(cell.kernel->layout) == "i2s") return "";
+std::string no_memory(const Cell& cell, const ModelSource& model) {
+    // Bytes of the file that are in the kernel's layout are mapped, not repacked.
+    if (cell.kernel->layout == model.layout) return "";
     const uint64_t need = cell.weight_bytes;
     const uint64_t have = available_memory_bytes();
     if (need <= have) return "";
@@ -67,7 +67,7 @@ std::string cannot_run(const Cell& cell, const ModelSource& model) {
         reason = fmt::format("needs a context of {} tokens, the model has {}",
                              cell.depth + cell.tokens, model.config.context);
     }
-    return first_of(reason, no_memory(cell));
+    return first_of(reason, no_memory(cell, model));
 }
 
 Cell model_cell(const ModelAxes& axes, const ModelSource& model, const tb_kernel& kernel,
@@ -81,6 +81,7 @@ Cell model_cell(const ModelAxes& axes, const ModelSource& model, const tb_kernel
     cell.repetitions = axes.repetitions;
     cell.model = model.path;
     cell.model_file_bytes = model.file_bytes;
+    cell.load = model.load;
     cell.tokens = tokens;
     cell.depth = depth;
     cell.weight_bytes = packed_model_bytes(model.config, kernel);
@@ -154,13 +155,13 @@ std::vector<Cell> model_cells(const ModelAxes& axes) {
     return cells;
 }
 
-ModelSource model_file(const fs::path& path) {
+ModelSource model_file(const fs::path& path, const LoadOptions& load) {
     const GgufFile file(path);
     // A file that may not stay in the page cache is not read twice: loading finds its bad codes.
     const bool stays = file.file_bytes() < available_memory_bytes() / 2;
     ThreadPool pool(static_cast<int>(allowed_cpus().size()), {}, false);
-    Model::check(file, stays ? &pool : nullptr);
-    return {path, "", read_config(file), file.file_bytes()};
+    Model::check(file, stays ? &pool : nullptr, load);
+    return {path, "", read_config(file), file.file_bytes(), load, linear_layout(file, load)};
 }
 
 ModelSource model_preset(const std::string& preset, const fs::path& folder) {
@@ -170,7 +171,12 @@ ModelSource model_preset(const std::string& preset, const fs::path& folder) {
     if (fs::exists(path)) return model_file(path);
     DummyOptions options;
     options.config = found.config;
-    return {path, name, found.config, dummy_file_bytes(options)};
+    ModelSource source;
+    source.path = path;
+    source.preset = name;
+    source.config = found.config;
+    source.file_bytes = dummy_file_bytes(options);
+    return source;
 }
 
 bool generate_missing(const std::vector<ModelSource>& models) {

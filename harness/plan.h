@@ -28,10 +28,12 @@ struct ModelSource {
     std::string preset;  // not empty: generate `path` from it before measuring
     ModelConfig config;
     uint64_t file_bytes = 0;
+    LoadOptions load;
+    std::string layout = "i2s";  // of the linear layers in the file: its kernels map them
 };
 
 // Reads the file's header. Throws Error if it is no model that can be run.
-ModelSource model_file(const std::filesystem::path& path);
+ModelSource model_file(const std::filesystem::path& path, const LoadOptions& load = {});
 // <folder>/<preset>-i2_s.gguf, to be generated if it is not there. Throws Error on an unknown name.
 ModelSource model_preset(const std::string& preset, const std::filesystem::path& folder);
 // Generates what is missing, with progress. False when interrupted.

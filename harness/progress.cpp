@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
 
 namespace tritbench {
@@ -124,7 +125,8 @@ void Progress::draw(uint64_t done, const std::string& note, bool last) {
 
 namespace {
 
-volatile sig_atomic_t g_interrupted = 0;
+volatile sig_atomic_t g_interrupted = 0;  // the signal
+const char* g_message = "";
 
 void on_interrupt(int signal_number) {
     if (g_interrupted) {
@@ -134,9 +136,8 @@ void on_interrupt(int signal_number) {
         raise(signal_number);
         return;
     }
-    g_interrupted = 1;
-    static const char message[] = "\ninterrupted: finishing what is under way (again to kill)\n";
-    [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, message, sizeof message - 1);
+    g_interrupted = signal_number;
+    [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, g_message, std::strlen(g_message));
 }
 
 }  // namespace
@@ -145,7 +146,14 @@ bool interrupted() {
     return g_interrupted != 0;
 }
 
-void install_interrupt_handler() {
+int take_interrupt() {
+    const int signal_number = g_interrupted;
+    g_interrupted = 0;
+    return signal_number;
+}
+
+void install_interrupt_handler(const char* message) {
+    g_message = message;
     struct sigaction action {};
     action.sa_handler = on_interrupt;
     sigemptyset(&action.sa_mask);

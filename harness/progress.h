@@ -23,8 +23,16 @@ class Progress {
     std::chrono::steady_clock::time_point start_, drawn_;
 };
 
-// Set by SIGINT and SIGTERM once install_interrupt_handler() was called; long loops poll it.
+// Set by SIGINT and SIGTERM once install_interrupt_handler() was called; long loops poll it. The
+// handler says `message` on stderr, which must live as long as the program; a second signal kills.
 bool interrupted();
-void install_interrupt_handler();
+void install_interrupt_handler(
+    const char* message = "\ninterrupted: finishing what is under way (again to kill)\n");
+
+// Exit code of what an interrupt ended early: 128 + SIGINT, as shells report it.
+inline constexpr int kInterrupted = 130;
+
+// The signal that interrupted, 0 if none has, and begins anew: what it was meant for has ended.
+int take_interrupt();
 
 }  // namespace tritbench

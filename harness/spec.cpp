@@ -169,11 +169,22 @@ KernelAxes read_kernel_axes(const std::string& file, const toml::table& toml,
     return axes;
 }
 
+LoadOptions read_load_options(const Table& table) {
+    LoadOptions load;
+    const std::string layout = table.text("i2s_layout", i2s_layout_name(load.i2s));
+    load.i2s = table.located("i2s_layout", [&] { return parse_i2s_layout(layout); });
+    const std::string config = table.text("kernel_config", "");
+    if (!config.empty()) {
+        load.tl_tiles = table.located("kernel_config", [&] { return read_kernel_config(config); });
+    }
+    return load;
+}
+
 ModelAxes read_model_axes(const std::string& file, const toml::table& toml, const std::string& name,
                           const SpecOptions& options) {
     const Table table(file, toml, "[[model_cells]]",
                       {"models", "files", "kernels", "isa", "prefill", "decode", "depth", "threads",
-                       "repetitions"});
+                       "repetitions", "i2s_layout", "kernel_config"});
     if (!table.has("models") && !table.has("files")) table.required("models");
     ModelAxes axes;
     axes.spec = name;
@@ -182,8 +193,9 @@ ModelAxes read_model_axes(const std::string& file, const toml::table& toml, cons
         axes.models.push_back(
             table.located("models", [&] { return model_preset(preset, options.models_folder); }));
     }
+    const LoadOptions load = read_load_options(table);
     for (const std::string& path : table.texts("files", {})) {
-        axes.models.push_back(table.located("files", [&] { return model_file(path); }));
+        axes.models.push_back(table.located("files", [&] { return model_file(path, load); }));
     }
     axes.prefill = table.counts("prefill", 1, {});
     axes.decode = table.counts("decode", 1, {});

@@ -14,6 +14,16 @@ double median(std::vector<double> values) {
     return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
+double percentile(std::vector<double> values, double part) {
+    if (values.empty()) throw Error("percentile of an empty sample");
+    // A product such as 0.9 * 10 may come out a little above the whole number that it is.
+    const double rank = std::ceil(part * static_cast<double>(values.size()) - 1e-9);
+    const auto place = static_cast<size_t>(
+        std::clamp<double>(rank - 1, 0, static_cast<double>(values.size() - 1)));
+    std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(place), values.end());
+    return values[place];
+}
+
 std::optional<int> median_interval_rank(int n, double confidence) {
     const double tail = (1 - confidence) / 2;
     double below = 0;  // P(Binomial(n, 1/2) < rank)

@@ -25,6 +25,10 @@ struct Summary {
 // Mean of the two middle values when their number is even. Throws Error on an empty sample.
 double median(std::vector<double> values);
 
+// The smallest value that at least this part (0 to 1) of the sample does not exceed: nearest rank,
+// always a value of the sample. Throws Error on an empty sample.
+double percentile(std::vector<double> values, double part);
+
 // Throws Error on an empty sample.
 Summary summarise(std::span<const double> values);
 

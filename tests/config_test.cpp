@@ -24,15 +24,18 @@ struct Keys {
         {"vocab_size", 100},       {"rope.dimension_count", 32}};
     std::map<std::string, float> floats = {{"attention.layer_norm_rms_epsilon", 2e-5F},
                                            {"rope.freq_base", 12345.0F}};
+    std::map<std::string, std::string> texts;
     bool embedding = true, head = false;
 
     ModelConfig read() const {
         const TempFolder folder;
         ByteBuilder b;
-        b.header(uint64_t{embedding} + uint64_t{head}, integers.size() + floats.size() + 2);
+        b.header(uint64_t{embedding} + uint64_t{head},
+                 integers.size() + floats.size() + texts.size() + 2);
         b.key_text("general.architecture", arch).key_text("general.name", "tiny");
         for (const auto& [key, value] : integers) b.key_u32(arch + "." + key, value);
         for (const auto& [key, value] : floats) b.key_f32(arch + "." + key, value);
+        for (const auto& [key, value] : texts) b.key_text(arch + "." + key, value);
         if (embedding) b.tensor("token_embd.weight", {256, 100}, 1, 0);
         if (head) b.tensor("output.weight", {256, 100}, 1, 0);
         b.align(32).zeros(256 * 100 * 2).save(folder / "m.gguf");
@@ -120,8 +123,61 @@ TEST(Config, RefusesImpossibleNumbers) {
 
 TEST(Config, RefusesOtherArchitectures) {
     Keys keys;
+    keys.arch = "qwen3";
+    EXPECT_HAS(keys.error(),
+               "'general.architecture' is 'qwen3', expected 'bitnet', 'bitnet-b1.58'");
+}
+
+TEST(Config, GraphsFollowFromTheArchitecture) {
+    const auto with = [](const char* arch) {
+        Keys keys;
+        keys.arch = arch;
+        return keys.read();
+    };
+    for (const char* arch : {"bitnet-b1.58", "bitnet-25"}) {
+        EXPECT_EQ(with(arch).activation, Activation::Relu2) << arch;
+        EXPECT_EQ(with(arch).rope, RopeKind::Neox) << arch;
+        EXPECT_TRUE(with(arch).sub_norms) << arch;
+    }
+    EXPECT_EQ(with("bitnet").activation, Activation::Silu);
+    EXPECT_EQ(with("bitnet").rope, RopeKind::Neox);
+    EXPECT_TRUE(with("bitnet").sub_norms);
+    EXPECT_EQ(with("llama").activation, Activation::Silu);
+    EXPECT_EQ(with("llama").rope, RopeKind::Norm);
+    EXPECT_FALSE(with("llama").sub_norms);
+}
+
+TEST(Config, TheActivationOfTheFileIsTaken) {
+    Keys keys;
+    keys.texts["hidden_activation"] = "silu";
+    EXPECT_EQ(keys.read().activation, Activation::Silu);
+    keys.arch = "bitnet";
+    keys.texts["hidden_activation"] = "relu2";
+    EXPECT_EQ(keys.read().activation, Activation::Relu2);
+    keys.texts["hidden_activation"] = "gelu";
+    EXPECT_HAS(keys.error(), "bitnet.hidden_activation' is 'gelu', expected 'relu2' or 'silu'");
+}
+
+TEST(Config, HeadsMayBeOfAnotherLengthThanTheQuotient) {
+    Keys keys;
     keys.arch = "llama";
-    EXPECT_HAS(keys.error(), "'general.architecture' is 'llama', expected 'bitnet-b1.58'");
+    keys.integers["attention.key_length"] = 48;
+    EXPECT_HAS(keys.error(), "rope.dimension_count' is 32, expected the length of a head, 48");
+    keys.integers["rope.dimension_count"] = 48;
+    EXPECT_EQ(keys.read().head_dim, 48);
+    keys.integers["attention.head_count"] = 6;  // no divisor of 256
+    EXPECT_EQ(keys.read().head_dim, 48);
+    keys.integers["attention.value_length"] = 32;
+    EXPECT_HAS(keys.error(), "attention.value_length' is 32, expected that of the keys, 48");
+}
+
+TEST(Config, RefusesToStretchTheContextInWaysThatTheGraphLacks) {
+    Keys keys;
+    keys.arch = "llama";
+    keys.texts["rope.scaling.type"] = "none";
+    EXPECT_EQ(keys.error(), "");
+    keys.texts["rope.scaling.type"] = "yarn";
+    EXPECT_HAS(keys.error(), "rope.scaling.type' is 'yarn', expected 'none'");
 }
 
 }  // namespace

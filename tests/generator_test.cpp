@@ -115,7 +115,8 @@ TEST(Shapes, ImpossibleNumbersAreRefused) {
     EXPECT_HAS(with([](ModelConfig& c) { c.vocab = 0; }), "vocab is 0");
     EXPECT_HAS(with([](ModelConfig& c) { c.context = 0; }), "context is 0");
     EXPECT_HAS(with([](ModelConfig& c) { c.rope_base = NAN; }), "rope-base is nan");
-    EXPECT_HAS(with([](ModelConfig& c) { c.heads = 5; }), "heads is 5, which does not divide");
+    EXPECT_HAS(with([](ModelConfig& c) { c.heads = 5, c.head_dim = c.hidden / 5; }),
+               "heads is 5, which does not divide");
     EXPECT_HAS(with([](ModelConfig& c) { c.kv_heads = 4; }),
                "kv-heads is 4, which does not divide");
     EXPECT_HAS(with([](ModelConfig& c) { c.heads = c.kv_heads = 64, c.head_dim = 3; }), "odd");

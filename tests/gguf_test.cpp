@@ -37,6 +37,12 @@ TEST(GgufTypes, SizesFollowTheBlockRules) {
     EXPECT_EQ(bytes(GgmlType::TQ2_0, {256, 2}), 66U * 2);
     EXPECT_EQ(bytes(GgmlType::I2_S, {2560, 6912}), 2560U * 6912 / 4 + 32);
     EXPECT_EQ(bytes(GgmlType::I2_S, {32, 4}), 64U);
+    EXPECT_EQ(bytes(GgmlType::TL1, {4096, 4096}), 4096U * 4096 / 4 + 32);
+    // 3840 columns in triples of 5 bits, 256 in pairs of 4, and the scale.
+    EXPECT_EQ(bytes(GgmlType::TL2, {4096, 4096}), 4096U * 3840 / 3 * 5 / 8 + 4096 * 64 + 32);
+    EXPECT_EQ(bytes(GgmlType::IQ1_BN, {128, 3}), 3U * (2 + 2 * 13));
+    EXPECT_EQ(bytes(GgmlType::IQ2_BN, {128, 3}), 3U * (4 + 2 * 16));
+    EXPECT_EQ(bytes(GgmlType::IQ2_BN_R4, {128, 4}), 4U * (4 + 2 * 16));
 }
 
 TEST(GgufTypes, ImpossibleExtentsHaveNoSize) {
@@ -46,7 +52,10 @@ TEST(GgufTypes, ImpossibleExtentsHaveNoSize) {
     EXPECT_EQ(bytes(GgmlType::I2_S, {32, 3}), std::nullopt);   // 96 % 128
     EXPECT_EQ(bytes(GgmlType::Q8_0, {33, 32}), std::nullopt);  // the row, not the total
     EXPECT_EQ(bytes(GgmlType::TQ2_0, {128, 2}), std::nullopt);
-    EXPECT_EQ(bytes(GgmlType::TL2, {4096, 4096}), std::nullopt);  // needs its tile
+    EXPECT_EQ(bytes(GgmlType::TL2, {255, 32}), std::nullopt);  // bitnet.cpp's formula goes below 0
+    EXPECT_EQ(bytes(GgmlType::TL1, {3, 3}), std::nullopt);
+    EXPECT_EQ(bytes(GgmlType::IQ1_BN, {96, 4}), std::nullopt);
+    EXPECT_EQ(bytes(GgmlType::IQ2_BN_R4, {64, 6}), std::nullopt);  // four rows together
     EXPECT_EQ(bytes(static_cast<GgmlType>(99), {4}), std::nullopt);
     EXPECT_EQ(bytes(GgmlType::F32, {}), std::nullopt);
     EXPECT_EQ(bytes(GgmlType::F32, {0}), std::nullopt);

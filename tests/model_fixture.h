@@ -16,7 +16,7 @@
 #include "kernels/api/registry.h"
 #include "kernels/reference/oracle.h"
 #include "model/gguf.h"
-#include "model/i2s_tensor.h"
+#include "model/tensor_types.h"
 #include "model/transformer.h"
 
 namespace tritbench::test {
@@ -78,7 +78,9 @@ inline fs::path generate_for_blocks(const Folder& folder) {
         for (const GgufTensor& tensor : file.tensors()) {
             if (tensor.type != GgmlType::I2_S) continue;
             const auto at = tensor.file_offset + static_cast<uint64_t>(tensor.elements()) / 4;
-            scales.emplace_back(at, reference::nearest_half(i2s_scale(file, tensor)));
+            float scale = 0.0F;
+            StoredMatrix(file, tensor).trits(0, 1, nullptr, &scale);
+            scales.emplace_back(at, reference::nearest_half(scale));
         }
     }
     std::fstream out(path, std::ios::in | std::ios::out | std::ios::binary);

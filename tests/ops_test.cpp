@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/api/cpu.h"
+#include "kernels/api/half.h"
 
 namespace tritbench {
 namespace {
@@ -128,6 +129,69 @@ TEST(Ops, RopeTurnsPairsHalfAHeadApart) {
     }
 }
 
+// The pair (2i, 2i + 1) turns as the pair (i, i + dim / 2) of the same head with its features
+// sorted that way: to the bit.
+TEST(Ops, RopePairsIsRopeOfThePermutedHead) {
+    for (const int64_t dim : {2, 6, 40, 64, 100, 128}) {
+        const int64_t heads = 3;
+        const auto at = [&](int64_t h, int64_t i) { return static_cast<size_t>(h * dim + i); };
+        const Floats x = random_floats(static_cast<size_t>(heads * dim), 4);
+        const Floats cos = random_floats(static_cast<size_t>(dim / 2), 8);
+        const Floats sin = random_floats(static_cast<size_t>(dim / 2), 9);
+        Floats halves(x.size());
+        for (int64_t h = 0; h < heads; ++h) {
+            for (int64_t i = 0; i < dim; ++i) halves[at(h, i % 2 * dim / 2 + i / 2)] = x[at(h, i)];
+        }
+        best_ops().rope(halves.data(), heads, dim, cos.data(), sin.data());
+        const Floats y = same_from_every_table("rope_pairs", [&](const tb_ops& ops) {
+            Floats out = x;
+            ops.rope_pairs(out.data(), heads, dim, cos.data(), sin.data());
+            return out;
+        });
+        for (int64_t h = 0; h < heads; ++h) {
+            for (int64_t i = 0; i < dim; ++i) {
+                EXPECT_EQ(y[at(h, i)], halves[at(h, i % 2 * dim / 2 + i / 2)]) << dim;
+            }
+        }
+    }
+}
+
+TEST(Ops, SiluGate) {
+    for (const size_t n : kSizes) {
+        const Floats gate = random_floats(n, 6, 8.0F);
+        const Floats up = random_floats(n, 7);
+        const Floats y = same_from_every_table("silu_gate", [&](const tb_ops& ops) {
+            Floats out(n);
+            ops.silu_gate(gate.data(), up.data(), static_cast<int64_t>(n), out.data());
+            Floats in_place = gate;
+            ops.silu_gate(in_place.data(), up.data(), static_cast<int64_t>(n), in_place.data());
+            EXPECT_EQ(in_place, out);
+            return out;
+        });
+        for (size_t i = 0; i < n; ++i) {
+            const double g = gate[i];
+            const double expected = g / (1.0 + std::exp(-g)) * up[i];
+            EXPECT_NEAR(y[i], expected, 4e-7 * std::abs(expected)) << n << " " << i;
+        }
+    }
+}
+
+TEST(Ops, SiluGateAtTheEdges) {
+    const Floats gate = {0.0F, -0.0F, -100.0F, -1e30F, 100.0F, std::nanf("")};
+    const Floats up(gate.size(), 2.0F);
+    for (const tb_ops* ops : tables_here()) {
+        Floats y(gate.size());
+        ops->silu_gate(gate.data(), up.data(), static_cast<int64_t>(gate.size()), y.data());
+        EXPECT_EQ(y[0], 0.0F);
+        EXPECT_EQ(y[1], 0.0F);
+        EXPECT_NEAR(y[2], 0.0, 1e-35);
+        EXPECT_LE(y[3], 0.0F);  // e^88 is the most: -1e30 / e^88 * 2 is small still
+        EXPECT_GT(y[3], -1e-7F);
+        EXPECT_EQ(y[4], 200.0F);
+        EXPECT_TRUE(std::isnan(y[5]));
+    }
+}
+
 TEST(Ops, ExpIsCloseOverItsDomain) {
     Floats x;
     for (float v = -87.33F; v <= 88.0F; v += 0.0017F) x.push_back(v);
@@ -200,14 +264,9 @@ TEST(Ops, GateAddAndTheirTails) {
 }
 
 TEST(Ops, EveryHalfBecomesItsFloat) {
-    std::vector<uint16_t> halves(65536);
-    for (size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<uint16_t>(i);
-    const Floats y = same_from_every_table("f16_to_f32", [&](const tb_ops& ops) {
-        Floats out(halves.size());
-        ops.f16_to_f32(halves.data(), 65536, out.data());
-        return out;
-    });
-    for (size_t i = 0; i < halves.size(); ++i) {
+    Floats y(65536);
+    for (size_t i = 0; i < y.size(); ++i) y[i] = tb_half_to_float(static_cast<uint16_t>(i));
+    for (size_t i = 0; i < y.size(); ++i) {
         const int exponent = static_cast<int>(i >> 10 & 31);
         const int mantissa = static_cast<int>(i & 1023);
         const double sign = (i & 0x8000) != 0 ? -1.0 : 1.0;

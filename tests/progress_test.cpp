@@ -133,5 +133,19 @@ TEST(InterruptDeathTest, TerminationCountsAsOne) {
         testing::KilledBySignal(SIGTERM), "");
 }
 
+TEST(InterruptDeathTest, TakenAnInterruptIsOverAndTheNextOneIsAFirstOne) {
+    EXPECT_EXIT(
+        {
+            install_interrupt_handler("stopping the answer");
+            bool right = take_interrupt() == 0;
+            raise(SIGINT);
+            right = right && take_interrupt() == SIGINT && !interrupted() && take_interrupt() == 0;
+            raise(SIGTERM);
+            right = right && interrupted() && take_interrupt() == SIGTERM;
+            std::exit(right ? 7 : 1);
+        },
+        testing::ExitedWithCode(7), "^stopping the answerstopping the answer$");
+}
+
 }  // namespace
 }  // namespace tritbench

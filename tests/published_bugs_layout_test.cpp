@@ -5,22 +5,25 @@
 //         is left of it, a scale sought by the extents of a part, is tested.
 //   B2.21 a table of 8192 entries, its lock and its leaks: kernels keep nothing between calls, and
 //         no address is the name of anything. That they do not is tested.
-//   B2.23 files of TL1 and TL2, or of ids 37 and 40 to 42: the reader lists such tensors without
-//         their data, whatever a producer means by the id, and a model takes I2_S alone for its
-//         linear layers (tests/model_file_test.cpp, Corrupt.WrongType). That no size is made up
-//         for these ids is tested.
+//   B2.23 tensors of ids 37 and 40 to 42: the reader lists them without their data, whatever a
+//         producer means by the id. That no size is made up for these ids is tested; and that 38
+//         and 39, TL1 and TL2 for one producer, are not taken for these by their id alone.
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "kernels/api/error.h"
 #include "model/bitlinear.h"
 #include "model/gguf.h"
+#include "model/tensor_types.h"
 #include "tests/published_bugs/cases.h"
 #include "tests/published_bugs/layout.h"
 #include "tests/published_bugs/memory.h"
+#include "tests/temporary_folder.h"
 
 namespace tritbench {
 namespace {
@@ -458,13 +461,35 @@ std::optional<uint64_t> size_in_the_fork(uint32_t id, int64_t k, int64_t n) {
     return std::nullopt;
 }
 
-TEST(PublishedBugs, B2_23_IdsOfTwoMeaningsHaveNoSize) {
+TEST(PublishedBugs, B2_23_IdsOfTwoMeanings) {
     const std::vector<int64_t> extents = {2560, 2560};
     const uint64_t mxfp4 = 2560 * 2560 / 32 * 17;
     ASSERT_TRUE(size_in_the_fork(39, 2560, 2560).has_value());
     EXPECT_LT(*size_in_the_fork(39, 2560, 2560), mxfp4) << "so that it would even fit the file";
-    for (const uint32_t id : {37, 38, 39, 40, 41, 42}) {
+    for (const uint32_t id : {37, 40, 41, 42}) {
         EXPECT_FALSE(ggml_tensor_bytes(static_cast<GgmlType>(id), extents).has_value()) << id;
+    }
+    const TemporaryFolder folder;
+    for (const GgmlType type : {GgmlType::TL1, GgmlType::TL2}) {
+        const std::filesystem::path path = folder / "file.gguf";
+        GgufWriter writer(path);
+        writer.add_tensor("weights", type, extents);
+        writer.begin();
+        const std::vector<std::byte> bytes(*ggml_tensor_bytes(type, extents));
+        writer.write(bytes);
+        writer.finish();
+        const GgufFile file(path);
+        try {
+            const StoredMatrix weights(file, *file.find_tensor("weights"));
+            ADD_FAILURE() << "taken for weights: " << ggml_type_name(type);
+        } catch (const Error& e) {
+            EXPECT_NE(std::string(e.what()).find("does not say its tile"), std::string::npos)
+                << e.what();
+        }
+        const LoadOptions known{.i2s = I2sLayout::X86, .tl_tiles = {{2560, 2560, 256, 128, 32}}};
+        if (type == GgmlType::TL1) {
+            EXPECT_NO_THROW(StoredMatrix(file, *file.find_tensor("weights"), known));
+        }
     }
 }
 

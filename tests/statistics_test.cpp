@@ -19,6 +19,20 @@ TEST(Statistics, MedianOfOddAndEvenSamples) {
     EXPECT_THROW(median({}), Error);
 }
 
+TEST(Statistics, PercentileIsTheNearestRank) {
+    const std::vector<double> ten = {7, 1, 10, 3, 9, 5, 2, 8, 6, 4};
+    EXPECT_EQ(percentile(ten, 0), 1);
+    EXPECT_EQ(percentile(ten, 0.1), 1);
+    EXPECT_EQ(percentile(ten, 0.11), 2);
+    EXPECT_EQ(percentile(ten, 0.5), 5);
+    EXPECT_EQ(percentile(ten, 0.7), 7);  // 0.7 * 10 is above 7 in binary
+    EXPECT_EQ(percentile(ten, 0.9), 9);
+    EXPECT_EQ(percentile(ten, 0.99), 10);
+    EXPECT_EQ(percentile(ten, 1), 10);
+    EXPECT_EQ(percentile({4}, 0.5), 4);
+    EXPECT_THROW(percentile({}, 0.5), Error);
+}
+
 TEST(Statistics, SummaryOfKnownValues) {
     const std::vector<double> values = {7, 1, 2, 4, 100, 3, 5};
     const Summary s = summarise(values);

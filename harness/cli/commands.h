@@ -19,5 +19,10 @@ void add_e2e(CLI::App& app, int* exit_code);
 void add_sweep(CLI::App& app, int* exit_code);
 void add_env(CLI::App& app, int* exit_code);
 void add_logits(CLI::App& app, int* exit_code);
+void add_run(CLI::App& app, int* exit_code);
+void add_perplexity(CLI::App& app, int* exit_code);
+void add_tokenize(CLI::App& app, int* exit_code);
+void add_convert(CLI::App& app, int* exit_code);
+void add_quantize(CLI::App& app, int* exit_code);
 
 }  // namespace tritbench::cli

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "harness/cli/commands.h"
+#include "harness/cli/model_flags.h"
 #include "harness/cli/run_command.h"
 #include "harness/plan.h"
 #include "harness/report.h"
@@ -24,13 +25,15 @@ struct Options {
     std::string output = "md";
     // One more than llama-bench's 5: the smallest number with a 95% interval of the median.
     int repetitions = kSmallestIntervalSample;
+    LoadFlags load;
     RunFlags run;
 
     std::string command_line() const {
         return fmt::format("-m {} -p {} -n {} -d {} -t {} -r {} --kernel {}",
                            shell_word(fmt::format("{}", fmt::join(files, ","))),
                            shell_word(prompts), shell_word(decodes), shell_word(depths),
-                           shell_word(threads), repetitions, shell_word(kernels));
+                           shell_word(threads), repetitions, shell_word(kernels)) +
+               load.command_line();
     }
 };
 
@@ -60,7 +63,8 @@ ModelAxes axes_of(const Options& options) {
     for (const std::string& text : split_list(options.threads)) {
         for (const int t : parse_threads(text, "-t")) axes.threads.push_back(t);
     }
-    for (const std::string& file : options.files) axes.models.push_back(model_file(file));
+    const LoadOptions load = options.load.options();
+    for (const std::string& file : options.files) axes.models.push_back(model_file(file, load));
     axes.repetitions = options.repetitions;
     return axes;
 }
@@ -91,6 +95,7 @@ void add_e2e(CLI::App& app, int* exit_code) {
     command->add_option("-o,--output", options->output, "csv, json, jsonl or md")
         ->check(CLI::IsMember({"csv", "json", "jsonl", "md"}))
         ->capture_default_str();
+    add_load_flags(*command, options->load);
     add_run_flags(*command, options->run, "--csv");
     command->callback([options, exit_code] {
         const std::vector<Cell> cells = model_cells(axes_of(*options));

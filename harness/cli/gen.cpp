@@ -8,6 +8,7 @@
 
 #include "dummy_models/generator.h"
 #include "harness/cli/commands.h"
+#include "harness/cli/output_flags.h"
 #include "harness/progress.h"
 #include "kernels/api/error.h"
 #include "model/printable.h"
@@ -17,14 +18,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kInterrupted = 130;  // 128 + SIGINT, as shells report it
-
 struct GenFlags {
-    std::string preset, format = "i2_s", head, output;
-    std::optional<int64_t> hidden, ffn, layers, heads, kv_heads, vocab, context;
+    std::string preset, format = "i2_s", head, arch, output;
+    std::optional<int64_t> hidden, ffn, layers, heads, kv_heads, head_dim, vocab, context;
     std::optional<double> rope_base;
     uint64_t seed = 1;
-    double zeros = 0.40;
+    double zeros = DummyOptions{}.zeros;
     int threads = 0;
     bool force = false, list = false, json = false;
 };
@@ -86,7 +85,8 @@ ModelConfig config_of(const GenFlags& flags) {
         c.kv_heads = *flags.heads;
     }
     const bool changed = flags.hidden || flags.ffn || flags.layers || flags.heads ||
-                         flags.kv_heads || flags.vocab || flags.context || flags.rope_base;
+                         flags.kv_heads || flags.head_dim || flags.vocab || flags.context ||
+                         flags.rope_base;
     c.hidden = flags.hidden.value_or(c.hidden);
     c.ffn = flags.ffn.value_or(c.ffn);
     c.layers = flags.layers.value_or(c.layers);
@@ -95,23 +95,15 @@ ModelConfig config_of(const GenFlags& flags) {
     c.vocab = flags.vocab.value_or(c.vocab);
     c.context = flags.context.value_or(c.context);
     c.rope_base = flags.rope_base.value_or(c.rope_base);
-    c.head_dim = c.heads > 0 ? c.hidden / c.heads : 0;
+    c.head_dim = flags.head_dim.value_or(c.heads > 0 ? c.hidden / c.heads : 0);
+    if (!flags.arch.empty() && !set_architecture(c, flags.arch)) {
+        throw Error(fmt::format("--arch {}: expected bitnet, bitnet-b1.58, bitnet-25 or llama",
+                                printable(flags.arch, 40)));
+    }
     if (!flags.head.empty()) c.tied_head = flags.head == "tied";
     check_shape(c);
     if (changed) c.name = fmt::format("dummy-{}x{}x{}", c.hidden, c.ffn, c.layers);
     return c;
-}
-
-void check_output(const GenFlags& flags) {
-    if (flags.output.empty()) throw Error("gen needs -o FILE.gguf");
-    if (flags.output == "-") {
-        throw Error("-o -: a model is not written to standard output, name a file");
-    }
-    std::error_code ignored;
-    if (!flags.force && fs::exists(flags.output, ignored)) {
-        throw Error(
-            fmt::format("{}: exists already; --force replaces it", printable(flags.output, 300)));
-    }
 }
 
 int generate(const GenFlags& flags) {
@@ -120,7 +112,8 @@ int generate(const GenFlags& flags) {
     }
     const DummyOptions options{config_of(flags), flags.seed, flags.zeros};
     zero_threshold(options.zeros);
-    check_output(flags);
+    if (flags.output.empty()) throw Error("gen needs -o FILE.gguf");
+    check_output(flags.output, flags.force);
     ThreadPool pool(flags.threads, {}, false);
     const std::string name = fs::path(flags.output).filename().string();
     install_interrupt_handler();
@@ -172,6 +165,12 @@ void add_gen(CLI::App& app, int* exit_code) {
     command->add_option("--layers", flags->layers, "decoder blocks")->group(shape);
     command->add_option("--heads", flags->heads, "attention heads")->group(shape);
     command->add_option("--kv-heads", flags->kv_heads, "key/value heads [heads]")->group(shape);
+    command->add_option("--head-dim", flags->head_dim, "features of a head [hidden / heads]")
+        ->group(shape);
+    command
+        ->add_option("--arch", flags->arch,
+                     "graph: bitnet-b1.58, bitnet-25, bitnet or llama [bitnet-b1.58]")
+        ->group(shape);
     command->add_option("--vocab", flags->vocab, "vocabulary [32002]")->group(shape);
     command->add_option("--context", flags->context, "longest sequence [2048]")->group(shape);
     command->add_option("--rope-base", flags->rope_base, "RoPE base [500000]")->group(shape);

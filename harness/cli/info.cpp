@@ -2,81 +2,55 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "harness/cli/commands.h"
+#include "harness/cli/info_json.h"
+#include "harness/cli/info_values.h"
+#include "harness/cli/model_flags.h"
 #include "kernels/api/error.h"
 #include "model/config.h"
 #include "model/gguf.h"
-#include "model/gguf_verify.h"
 #include "model/printable.h"
 
 namespace tritbench::cli {
 namespace {
 
-using nlohmann::json;
-
 struct InfoFlags {
     std::string file;
     bool verify = false, as_json = false;
     int threads = 0;
+    LoadFlags load;
 };
 
-bool ends_with(std::string_view text, std::string_view end) {
-    return text.ends_with(end);
-}
-
-enum class Part { Linear, Embedding, Head, Norm, Other };
-
-Part part_of(const GgufTensor& t) {
-    if (t.name == "token_embd.weight") return Part::Embedding;
-    if (t.name == "output.weight") return Part::Head;
-    if (ends_with(t.name, "_norm.weight")) return Part::Norm;
-    return t.ne.size() >= 2 ? Part::Linear : Part::Other;
-}
-
-struct Totals {
-    std::map<Part, uint64_t> parameters;
-    std::map<std::string, uint64_t> bytes_by_type;
-    uint64_t all_parameters = 0, all_bytes = 0;
-};
-
-Totals totals_of(const GgufFile& file) {
-    Totals totals;
-    for (const GgufTensor& t : file.tensors()) {
-        const auto elements = static_cast<uint64_t>(t.elements());
-        totals.parameters[part_of(t)] += elements;
-        totals.bytes_by_type[ggml_type_name(t.type)] += t.bytes;
-        totals.all_parameters += elements;
-        totals.all_bytes += t.bytes;
-    }
-    return totals;
-}
+// Linear layers of this size are counted without being asked: a second or two.
+constexpr uint64_t kCountedBytes = uint64_t{1} << 30;
 
 // The checks of all tensors, in the order of the file; empty unless asked for.
 std::vector<TensorCheck> check_all(const GgufFile& file, const InfoFlags& flags) {
     std::vector<TensorCheck> checks;
     if (!flags.verify) return checks;
     ThreadPool pool(flags.threads, {}, false);
-    for (const GgufTensor& t : file.tensors()) checks.push_back(check_tensor(t, pool));
-    return checks;
+    return check_values(file, flags.load.options(), pool);
 }
 
-double zero_fraction(const GgufTensor& t, const TensorCheck& check) {
-    return static_cast<double>(check.zeros) / static_cast<double>(t.elements());
-}
-
-// What keeps the file from being a model of this project; empty when nothing does.
-std::string config_problem(const GgufFile& file) {
-    try {
-        read_config(file);
-        return "";
-    } catch (const Error& e) {
-        return e.what();
+// Of the linear layers: from the checks, or counted where that is quick.
+std::optional<ZeroFraction> zeros_of(const GgufFile& file, const Totals& totals,
+                                     const std::vector<TensorCheck>& checks,
+                                     const InfoFlags& flags) {
+    if (checks.empty()) {
+        if (totals.linear_bytes > kCountedBytes) return std::nullopt;
+        ThreadPool pool(flags.threads, {}, false);
+        return zero_fraction(file, flags.load.options(), pool);
     }
+    ZeroFraction sum;
+    for (size_t i = 0; i < checks.size(); ++i) {
+        if (!checks[i].ternary) continue;
+        sum.zeros += checks[i].zeros;
+        sum.weights += weights_of(file, file.tensors()[i]);
+    }
+    return sum.weights > 0 ? std::optional(sum) : std::nullopt;
 }
 
 std::string scalar_text(const GgufScalar& value) {
@@ -108,81 +82,8 @@ std::string value_text(const GgufValue& value) {
         value);
 }
 
-json scalar_json(const GgufScalar& value) {
-    return std::visit([](const auto& v) { return json(v); }, value);
-}
-
-json value_json(const GgufValue& value) {
-    if (const auto* array = std::get_if<GgufArray>(&value)) {
-        auto first = json::array();
-        for (const GgufScalar& element : array->values(16)) first.push_back(scalar_json(element));
-        return {{"count", array->count}, {"first", first}};
-    }
-    return std::visit(
-        [](const auto& v) {
-            if constexpr (std::is_same_v<std::decay_t<decltype(v)>, GgufArray>) {
-                return json();
-            } else {
-                return json(v);
-            }
-        },
-        value);
-}
-
-json tensor_json(const GgufTensor& t, const TensorCheck* check) {
-    json row = {{"name", t.name},
-                {"type", ggml_type_name(t.type)},
-                {"ne", t.ne},
-                {"offset", t.file_offset},
-                {"bytes", t.data ? json(t.bytes) : json()}};
-    if (check) {
-        row["right"] = check->problem.empty();
-        if (!check->problem.empty()) row["problem"] = check->problem;
-        if (check->ternary) {
-            row["scale"] = check->scale;
-            row["zero_fraction"] = zero_fraction(t, *check);
-        }
-    }
-    return row;
-}
-
-void print_json(const GgufFile& file, const Totals& totals,
-                const std::vector<TensorCheck>& checks) {
-    const auto count = [&](Part part) {
-        const auto found = totals.parameters.find(part);
-        return found == totals.parameters.end() ? uint64_t{0} : found->second;
-    };
-    auto metadata = json::object();
-    for (const auto& [key, value] : file.metadata()) metadata[key] = value_json(value);
-    auto tensors = json::array();
-    for (size_t i = 0; i < file.tensors().size(); ++i) {
-        tensors.push_back(tensor_json(file.tensors()[i], checks.empty() ? nullptr : &checks[i]));
-    }
-    json out = {{"file", file.path().string()},
-                {"file_bytes", file.file_bytes()},
-                {"gguf_version", file.version()},
-                {"parameters",
-                 {{"linear", count(Part::Linear)},
-                  {"embedding", count(Part::Embedding)},
-                  {"head", count(Part::Head)},
-                  {"norms", count(Part::Norm)},
-                  {"other", count(Part::Other)},
-                  {"total", totals.all_parameters}}},
-                {"bytes_by_type", totals.bytes_by_type},
-                {"metadata", metadata},
-                {"tensors", tensors}};
-    if (!checks.empty()) {
-        out["right"] = std::all_of(checks.begin(), checks.end(),
-                                   [](const TensorCheck& c) { return c.problem.empty(); });
-    }
-    if (const std::string problem = config_problem(file); !problem.empty()) {
-        out["not_a_model"] = problem;
-    }
-    // Texts in a file need not be UTF-8.
-    fmt::print("{}\n", out.dump(2, ' ', false, json::error_handler_t::replace));
-}
-
-void print_summary(const GgufFile& file, const Totals& totals) {
+void print_summary(const GgufFile& file, const Totals& totals,
+                   const std::optional<ZeroFraction>& zeros) {
     fmt::print("{}: GGUF version {}, {} bytes, {} keys, {} tensors\n",
                printable(file.path().string(), 300), file.version(), file.file_bytes(),
                file.metadata().size(), file.tensors().size());
@@ -192,9 +93,15 @@ void print_summary(const GgufFile& file, const Totals& totals) {
         const ModelConfig c = read_config(file);
         fmt::print(
             "model: {} ({}), hidden {}, ffn {}, {} layers, {} heads, {} kv heads of {}, "
-            "vocabulary {}, context {}, rope base {:g}, head {}\n",
+            "vocabulary {}, context {}\n"
+            "graph: activation {}, rope {} of base {:g}, {} sub-norms, head {}\n",
             c.architecture, printable(c.name), c.hidden, c.ffn, c.layers, c.heads, c.kv_heads,
-            c.head_dim, c.vocab, c.context, c.rope_base, c.tied_head ? "tied" : "separate");
+            c.head_dim, c.vocab, c.context, activation_name(c.activation), rope_kind_name(c.rope),
+            c.rope_base, c.sub_norms ? "with" : "no", c.tied_head ? "tied" : "separate");
+    }
+    if (zeros) {
+        fmt::print("zeros: {:.4f} of the {} ternary weights of linear layers\n", zeros->value(),
+                   zeros->weights);
     }
     static constexpr std::pair<Part, const char*> names[] = {{Part::Linear, "linear"},
                                                              {Part::Embedding, "embedding"},
@@ -226,7 +133,7 @@ void print_tensors(const GgufFile& file, const std::vector<TensorCheck>& checks)
             note = check.problem.empty() ? "right" : "WRONG: " + check.problem;
             if (check.ternary) {
                 note = fmt::format("scale {:<11.6g} zeros {:.4f}  {}", check.scale,
-                                   zero_fraction(t, check), note);
+                                   ZeroFraction{check.zeros, weights_of(file, t)}.value(), note);
             }
         }
         fmt::print("  {:<32} {:<8} {:>16} {:>12} at {:<12} {}\n", printable(t.name),
@@ -235,8 +142,9 @@ void print_tensors(const GgufFile& file, const std::vector<TensorCheck>& checks)
     }
 }
 
-int print_verdict(const GgufFile& file, const std::vector<TensorCheck>& checks, bool as_json) {
-    uint64_t wrong = 0, zeros = 0, weights = 0;
+int print_verdict(const GgufFile& file, const std::vector<TensorCheck>& checks,
+                  const std::optional<ZeroFraction>& zeros, bool as_json) {
+    uint64_t wrong = 0;
     for (size_t i = 0; i < checks.size(); ++i) {
         if (!checks[i].problem.empty()) {
             ++wrong;
@@ -244,16 +152,11 @@ int print_verdict(const GgufFile& file, const std::vector<TensorCheck>& checks, 
                        printable(file.path().string(), 300), printable(file.tensors()[i].name),
                        checks[i].problem);
         }
-        if (checks[i].ternary) {
-            zeros += checks[i].zeros;
-            weights += static_cast<uint64_t>(file.tensors()[i].elements());
-        }
     }
     if (!as_json) {
         fmt::print("\nverify: {} of {} tensors right", checks.size() - wrong, checks.size());
-        if (weights > 0) {
-            fmt::print(", {:.4f} of {} ternary weights are zero",
-                       static_cast<double>(zeros) / static_cast<double>(weights), weights);
+        if (zeros) {
+            fmt::print(", {:.4f} of {} ternary weights are zero", zeros->value(), zeros->weights);
         }
         fmt::print("\n");
     }
@@ -264,13 +167,14 @@ int show(const InfoFlags& flags) {
     const GgufFile file(flags.file);
     const Totals totals = totals_of(file);
     const std::vector<TensorCheck> checks = check_all(file, flags);
+    const std::optional<ZeroFraction> zeros = zeros_of(file, totals, checks, flags);
     if (flags.as_json) {
-        print_json(file, totals, checks);
+        print_json(file, totals, checks, zeros);
     } else {
-        print_summary(file, totals);
+        print_summary(file, totals, zeros);
         print_tensors(file, checks);
     }
-    return flags.verify ? print_verdict(file, checks, flags.as_json) : 0;
+    return flags.verify ? print_verdict(file, checks, zeros, flags.as_json) : 0;
 }
 
 }  // namespace
@@ -285,6 +189,7 @@ void add_info(CLI::App& app, int* exit_code) {
     command->add_flag("--json", flags->as_json, "print JSON");
     command->add_option("-t,--threads", flags->threads, "threads for --verify")
         ->capture_default_str();
+    add_load_flags(*command, flags->load);
     command->callback([flags, exit_code] { *exit_code = show(*flags); });
 }
 

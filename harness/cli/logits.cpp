@@ -17,8 +17,9 @@
 #include <vector>
 
 #include "harness/cli/commands.h"
+#include "harness/cli/model_flags.h"
 #include "kernels/api/error.h"
-#include "kernels/api/registry.h"
+#include "model/logits.h"
 #include "model/printable.h"
 #include "model/transformer.h"
 
@@ -27,8 +28,8 @@ namespace tritbench::cli {
 namespace {
 
 struct LogitsOptions {
-    std::string model, tokens, tokens_file, kernel, output;
-    int threads = 0;
+    ModelFlags model;
+    std::string tokens, tokens_file, output;
     int64_t batch = 512;
     bool all = false;
 };
@@ -54,45 +55,12 @@ std::vector<int32_t> parse_tokens(const std::string& text, const std::string& or
     return tokens;
 }
 
-// A stream would throw on a folder and say nothing on a missing file.
-std::string read_file(const std::string& path) {
-    std::string text;
-    std::FILE* file = std::fopen(path.c_str(), "rb");
-    char piece[4096];
-    size_t got = 0;
-    while (file != nullptr && (got = std::fread(piece, 1, sizeof piece, file)) > 0) {
-        text.append(piece, got);
-    }
-    const bool failed = file == nullptr || std::ferror(file) != 0;
-    const int cause = errno;
-    if (file != nullptr) std::fclose(file);
-    if (failed) {
-        throw Error(fmt::format("{}: cannot read it: {}; expected a file of token ids",
-                                printable(path), std::strerror(cause)));
-    }
-    return text;
-}
-
 std::vector<int32_t> read_tokens(const LogitsOptions& o) {
     if (o.tokens.empty() == o.tokens_file.empty()) {
         throw Error("logits: give either --tokens 1,2,3 or --tokens-file FILE");
     }
     if (!o.tokens.empty()) return parse_tokens(o.tokens, "--tokens");
-    return parse_tokens(read_file(o.tokens_file), o.tokens_file);
-}
-
-const tb_kernel& choose_kernel(const std::string& id) {
-    if (id.empty()) {
-        const tb_kernel* best = best_kernel_of_layout("i2s");
-        if (best == nullptr)
-            throw Error("logits: no kernel of layout i2s runs here; give --kernel");
-        return *best;
-    }
-    const std::vector<const tb_kernel*> found = match_kernels(id);
-    if (found.size() != 1) {
-        throw Error(fmt::format("--kernel '{}': names {} kernels; expected one", id, found.size()));
-    }
-    return *found.front();
+    return parse_tokens(read_file(o.tokens_file, "token ids"), o.tokens_file);
 }
 
 // A file that appears whole or not at all; "" is standard output.
@@ -146,7 +114,8 @@ class Output {
     std::FILE* file_ = nullptr;
 };
 
-void require_finite(std::span<const float> logits, int64_t vocab, const std::string& model) {
+// Logits that no right model gives are reported and not handed on.
+void require_sound(std::span<const float> logits, int64_t vocab, const std::string& model) {
     for (size_t i = 0; i < logits.size(); ++i) {
         if (std::isfinite(logits[i])) continue;
         const auto width = static_cast<size_t>(vocab);
@@ -155,15 +124,23 @@ void require_finite(std::span<const float> logits, int64_t vocab, const std::str
                         "of the model is not finite",
                         model, i % width, i / width, logits[i]));
     }
+    const auto width = static_cast<size_t>(vocab);
+    for (size_t row = 0; row < logits.size() / width; ++row) {
+        const std::string problem = logits_problem(logits.subspan(row * width, width));
+        if (problem.empty()) continue;
+        throw Error(fmt::format("{}: row {}: {}; expected those of a model with weights", model,
+                                row, problem));
+    }
 }
 
 std::string to_json(const LogitsOptions& o, const tb_kernel& kernel,
                     std::span<const int32_t> tokens, std::span<const float> logits, int64_t vocab) {
     using nlohmann::json;
-    std::string out = fmt::format(
-        "{{\"model\":{},\"kernel\":{},\"tokens\":{},\"vocab\":{},\"logits\":[",
-        json(o.model).dump(-1, ' ', false, json::error_handler_t::replace), json(kernel.id).dump(),
-        json(std::vector<int32_t>(tokens.begin(), tokens.end())).dump(), vocab);
+    std::string out =
+        fmt::format("{{\"model\":{},\"kernel\":{},\"tokens\":{},\"vocab\":{},\"logits\":[",
+                    json(o.model.file).dump(-1, ' ', false, json::error_handler_t::replace),
+                    json(kernel.id).dump(),
+                    json(std::vector<int32_t>(tokens.begin(), tokens.end())).dump(), vocab);
     for (size_t i = 0; i < logits.size(); ++i) {
         const size_t column = i % static_cast<size_t>(vocab);
         if (column == 0) out += i == 0 ? "[" : "],[";
@@ -176,10 +153,11 @@ std::string to_json(const LogitsOptions& o, const tb_kernel& kernel,
 
 void run_logits(const LogitsOptions& o) {
     const std::vector<int32_t> tokens = read_tokens(o);
-    const tb_kernel& kernel = choose_kernel(o.kernel);
+    const tb_kernel& kernel = choose_kernel(o.model);
     Output output(o.output);
-    ThreadPool pool(o.threads == 0 ? static_cast<int>(allowed_cpus().size()) : o.threads);
-    const auto model = Model::load(std::make_shared<const GgufFile>(o.model), kernel, pool);
+    ThreadPool pool(o.model.thread_count());
+    const auto model =
+        load_model(o.model, std::make_shared<const GgufFile>(o.model.file), kernel, pool);
     const int64_t vocab = model->config().vocab;
     Session session(model, kernel, pool, static_cast<int64_t>(tokens.size()), o.batch);
 
@@ -191,7 +169,7 @@ void run_logits(const LogitsOptions& o) {
         const std::span<const float> last = session.forward(tokens);
         logits.assign(last.begin(), last.end());
     }
-    require_finite(logits, vocab, o.model);
+    require_sound(logits, vocab, o.model.file);
     if (output.binary()) {
         output.write(logits.data(), logits.size() * sizeof(float));
     } else {
@@ -207,14 +185,10 @@ void add_logits(CLI::App& app, int* /*exit_code*/) {
     auto* command =
         app.add_subcommand("logits", "Token ids in, logits out, for comparison with other engines");
     auto o = std::make_shared<LogitsOptions>();
-    command->add_option("-m,--model", o->model, "GGUF file")->required();
+    add_model_flags(*command, o->model);
     command->add_option("--tokens", o->tokens, "Token ids: 1,2,3");
     command->add_option("--tokens-file", o->tokens_file,
                         "File of token ids, separated by commas or white space");
-    command->add_option("--kernel", o->kernel,
-                        "Kernel of the linear layers (default: the best of layout i2s)");
-    command->add_option("-t,--threads", o->threads, "Threads (default: one per allowed CPU)")
-        ->check(CLI::Range(1, 1024));
     command->add_option("--batch", o->batch, "Most tokens computed together")
         ->capture_default_str();
     command->add_flag("--all", o->all, "Logits of every token, not only of the last");

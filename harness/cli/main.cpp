@@ -1,16 +1,35 @@
 // The tritbench binary: parses the command line and turns errors into one line and an exit code.
 //
 // Exit codes: 0 right, 1 the thing asked about is not so, 2 bad usage or bad input.
+#include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <vector>
 
 #include "harness/cli/commands.h"
 #include "harness/version.h"
 #include "kernels/api/cpu.h"
 #include "kernels/api/error.h"
 
+namespace {
+
+// llama.cpp has options of three letters after one dash, which CLI11 reads as -c with the value
+// "nv".
+const char* spelt_out(const char* argument) {
+    if (std::strcmp(argument, "-cnv") == 0) return "--conversation";
+    if (std::strcmp(argument, "-sys") == 0) return "--system-prompt";
+    return argument;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
     using namespace tritbench;
+    std::vector<const char*> arguments(argv, argv + argc);
+    if (argc > 1 && std::strcmp(argv[1], "run") == 0) {
+        std::transform(arguments.begin(), arguments.end(), arguments.begin(), spelt_out);
+    }
     CLI::App app{"tritbench: a bench for ternary (BitNet b1.58) matrix kernels and models"};
     app.set_version_flag("--version", version_text());
     app.require_subcommand(1);
@@ -25,10 +44,15 @@ int main(int argc, char** argv) {
         cli::add_roofline(app, &exit_code);
         cli::add_gen(app, &exit_code);
         cli::add_info(app, &exit_code);
+        cli::add_convert(app, &exit_code);
+        cli::add_quantize(app, &exit_code);
+        cli::add_run(app, &exit_code);
         cli::add_logits(app, &exit_code);
+        cli::add_perplexity(app, &exit_code);
+        cli::add_tokenize(app, &exit_code);
         cli::add_env(app, &exit_code);
         allowed_features();  // a misspelt TRITBENCH_CPU is bad usage of any command
-        app.parse(argc, argv);
+        app.parse(argc, arguments.data());
     } catch (const CLI::Success& e) {
         return app.exit(e);
     } catch (const CLI::RequiredError& e) {

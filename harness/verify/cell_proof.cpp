@@ -44,6 +44,32 @@ float stored_scale(const tb_kernel& kernel, float scale) {
     return kernel.scale_type == TB_SCALE_F16 ? reference::nearest_half(scale) : scale;
 }
 
+// Canonical scales, as many as a provider may set for a number of rows, and that of one of them.
+class RowScales {
+  public:
+    RowScales(const tb_kernel& kernel, int64_t k, int64_t rows)
+        : kernel_(kernel),
+          each_(kernel.scale_granularity == TB_SCALE_BLOCK
+                    ? (k + kernel.scale_block - 1) / kernel.scale_block
+                    : 1),
+          scales_(static_cast<size_t>(rows * each_)) {}
+
+    // To be set by a provider: one that knows a single scale sets the first only.
+    float* fresh() {
+        std::fill(scales_.begin(), scales_.end(), std::nanf(""));
+        return scales_.data();
+    }
+    float stored(int64_t row) const {
+        const float own = scales_[static_cast<size_t>(row * each_)];
+        return stored_scale(kernel_, std::isnan(own) ? scales_.front() : own);
+    }
+
+  private:
+    const tb_kernel& kernel_;
+    int64_t each_;
+    std::vector<float> scales_;
+};
+
 // The rows whose results are compared one by one: the first, the last, and random ones.
 std::vector<int64_t> sample_rows(int64_t n, RandomStream& random) {
     std::vector<int64_t> rows{0, n - 1};
@@ -73,10 +99,10 @@ struct CellProof::Impl {
     const tb_kernel* kernel;
     tb_tile tile;
     tb_shape shape;
-    float scale = 0;                                  // of the tensor
+    std::vector<float> scales;                        // ternary: of each row, as stored
     std::vector<uint64_t> r;                          // one multiplier a row
     std::vector<uint64_t> c;                          // exact: r^T W modulo 2^64
-    std::vector<double> c_float;                      // float: sum_n +-w; bounded ternary: +-trit
+    std::vector<double> c_float;                      // not exact: sum_n +-w
     std::vector<int64_t> sampled;                     // rows, ascending
     std::vector<int8_t> sampled_trits;                // [sampled][K]
     std::vector<float> sampled_values;                // canonical, and ...
@@ -92,7 +118,7 @@ struct CellProof::Impl {
     ProofResult check_blocks(const TestActivations& x, const float* y) const;
     ProofResult check_ternary(const TestActivations& x, const float* y) const;
     ProofResult check_signed_sum(int64_t m, int64_t tokens, const float* x, const float* y,
-                                 double factor, double slack) const;
+                                 double slack) const;
     ProofResult wrong_value(int64_t n, int64_t m, int64_t tokens, float found,
                             float expected) const;
 };
@@ -115,7 +141,8 @@ void CellProof::Impl::project(ThreadPool& pool, const RowProvider& rows) {
                     sum[j] += factor * static_cast<uint64_t>(static_cast<int64_t>(row[j]));
                 }
             } else {
-                const double factor = sign(n);
+                const double scale = ternary ? scales[static_cast<size_t>(n)] : 1.0F;
+                const double factor = sign(n) * scale;
                 for (size_t j = 0; j < width; ++j) {
                     float_sum[j] += factor * static_cast<double>(row[j]);
                 }
@@ -123,12 +150,14 @@ void CellProof::Impl::project(ThreadPool& pool, const RowProvider& rows) {
         };
         std::vector<int8_t> trits(ternary ? width * kChunkRows : 0);
         std::vector<float> values(ternary ? 0 : width * kChunkRows), stored(values.size());
+        RowScales given(*kernel, k, kChunkRows);
         const auto [begin, end] = split_range(shape.n, 1, worker, workers);
         for (int64_t n = begin; n < end; n += kChunkRows) {
             const int64_t count = std::min(kChunkRows, end - n);
-            float ignored = 0;
             rows(n, n + count, ternary ? trits.data() : nullptr, ternary ? nullptr : values.data(),
-                 &ignored);
+                 given.fresh());
+            for (int64_t i = 0; i < count; ++i)
+                scales[static_cast<size_t>(n + i)] = given.stored(i);
             if (!ternary) {
                 store_and_reload(*kernel, tile, count, k, values.data(), stored.data());
             }
@@ -156,6 +185,7 @@ CellProof::CellProof(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& t
     impl_->shape = shape;
     impl_->r.resize(static_cast<size_t>(shape.n));
     for (uint64_t& value : impl_->r) value = random.next() | 1;
+    impl_->scales.resize(static_cast<size_t>(shape.n));
     impl_->project(pool, canonical_rows);
 
     impl_->sampled = sample_rows(shape.n, random);
@@ -165,10 +195,12 @@ CellProof::CellProof(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& t
     impl_->sampled_trits.resize(ternary ? count * width : 0);
     impl_->sampled_values.resize(ternary ? 0 : count * width);
     impl_->sampled_stored.resize(ternary ? 0 : count * width);
+    RowScales ignored(kernel, shape.k, 1);
     for (size_t i = 0; i < count; ++i) {
         const int64_t n = impl_->sampled[i];
         canonical_rows(n, n + 1, ternary ? impl_->sampled_trits.data() + i * width : nullptr,
-                       ternary ? nullptr : impl_->sampled_values.data() + i * width, &impl_->scale);
+                       ternary ? nullptr : impl_->sampled_values.data() + i * width,
+                       ignored.fresh());
     }
     if (ternary) return;
     const AlignedBuffer packed =
@@ -201,7 +233,6 @@ ProofResult CellProof::Impl::check_exact(const PackedWeights& weights,
     accumulate(pool, *kernel, weights, prepared, scratch, acc.data(), shape.n, &tile);
     std::vector<float> y(acc.size(), std::nanf(""));
     multiply(pool, *kernel, weights, prepared, scratch, y.data(), shape.n, &tile);
-    const float sw = stored_scale(*kernel, scale);
     for (int64_t m = 0; m < x.m; ++m) {
         const int8_t* q = x.q.data() + m * x.k;
         const float dx = x.q_scale[static_cast<size_t>(m)];
@@ -230,7 +261,7 @@ ProofResult CellProof::Impl::check_exact(const PackedWeights& weights,
         }
         for (size_t i = 0; i < n; ++i) {
             const float found = y[static_cast<size_t>(m) * n + i];
-            const float expected = reference::exact_output(sums[i], dx, sw);
+            const float expected = reference::exact_output(sums[i], dx, scales[i]);
             if (std::memcmp(&found, &expected, sizeof found) == 0) continue;
             return wrong_value(static_cast<int64_t>(i), m, x.m, found, expected);
         }
@@ -262,7 +293,7 @@ ProofResult CellProof::Impl::check_float(const TestActivations& x, const float* 
             }
         }
         const double slack = rounding * largest * std::sqrt(static_cast<double>(shape.n)) * 2;
-        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, 1, slack);
+        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, slack);
         if (!all.ok()) return all;
     }
     return {Proof::Bounded, ""};
@@ -295,19 +326,19 @@ ProofResult CellProof::Impl::check_blocks(const TestActivations& x, const float*
             largest = std::max(largest, reference::dot_double(stored, row_x, shape.k).magnitude);
         }
         const double slack = rounding * largest * std::sqrt(static_cast<double>(shape.n)) * 2;
-        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, 1, slack);
+        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, slack);
         if (!all.ok()) return all;
     }
     return {Proof::Bounded, ""};
 }
 
 // Ternary rows with several scales a token: the same, from canonical trits and the scale of the
-// tensor as stored.
+// row as stored.
 ProofResult CellProof::Impl::check_ternary(const TestActivations& x, const float* y) const {
     ScaledActivations scaled;
     const std::string wrong = scaled.make(*kernel, x, true);
     if (!wrong.empty()) return {Proof::No, wrong};
-    const float sw = stored_scale(*kernel, scale);
+    const auto size = static_cast<double>(*std::max_element(scales.begin(), scales.end()));
     // Of a chain of K/256 (or four) terms, of scales and of the products with them.
     const double rounding = (static_cast<double>(shape.k) / 256 + 8) * 0x1p-24;
     for (int64_t m = 0; m < x.m; ++m) {
@@ -317,6 +348,7 @@ ProofResult CellProof::Impl::check_ternary(const TestActivations& x, const float
         const float* row_x = scaled.x.data() + m * shape.k;
         for (size_t i = 0; i < sampled.size(); ++i) {
             const int8_t* trits = sampled_trits.data() + i * static_cast<size_t>(shape.k);
+            const float sw = scales[static_cast<size_t>(sampled[i])];
             const float expected = ternary_product(*kernel, trits, sw, q, dx, shape.k);
             const float found = row_y[sampled[i]];
             if (std::memcmp(&found, &expected, sizeof found) != 0) {
@@ -325,22 +357,20 @@ ProofResult CellProof::Impl::check_ternary(const TestActivations& x, const float
         }
         double magnitude = 0;
         for (int64_t j = 0; j < shape.k; ++j) magnitude += std::fabs(static_cast<double>(row_x[j]));
-        const auto size = static_cast<double>(sw);
         const double slack =
             rounding * magnitude * size * std::sqrt(static_cast<double>(shape.n)) * 2;
-        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, size, slack);
+        ProofResult all = check_signed_sum(m, x.m, row_x, row_y, slack);
         if (!all.ok()) return all;
     }
     return {Proof::Bounded, ""};
 }
 
-// sum_n +-y[n] against factor * (sum_n +-w[n]) . x.
+// sum_n +-y[n] against (sum_n +-w[n]) . x.
 ProofResult CellProof::Impl::check_signed_sum(int64_t m, int64_t tokens, const float* x,
-                                              const float* y, double factor, double slack) const {
+                                              const float* y, double slack) const {
     double left = 0, right = 0;
     for (int64_t n = 0; n < shape.n; ++n) left += sign(n) * static_cast<double>(y[n]);
     for (size_t j = 0; j < c_float.size(); ++j) right += c_float[j] * static_cast<double>(x[j]);
-    right *= factor;
     if (std::fabs(left - right) <= slack) return {Proof::Bounded, ""};
     return {Proof::No, fmt::format("N={} K={} M={}: the signed sum over all rows of token {} is "
                                    "{}, expected {} within {}",

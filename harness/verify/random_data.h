@@ -3,15 +3,9 @@
 
 #include <cstdint>
 
-namespace tritbench {
+#include "model/random.h"
 
-// splitmix64 (Steele, Lea, Flood 2014): one multiply-xorshift chain, good enough for test data.
-inline uint64_t mix64(uint64_t z) {
-    z += 0x9e3779b97f4a7c15U;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-}
+namespace tritbench {
 
 class RandomStream {
   public:

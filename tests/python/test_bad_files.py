@@ -14,6 +14,7 @@ READERS = {
     "info_verify": lambda path: ["info", "--verify", "--json", str(path)],
     "e2e": lambda path: ["e2e", "-m", str(path), "-p", "2", "-n", "1", "-r", "1", "-t", "1"],
     "logits": lambda path: ["logits", "-m", str(path), "--tokens", "1,2,3"],
+    "quantize": lambda path: ["quantize", str(path), "quantized.gguf", "--type", "f32"],
 }
 RUNNERS = ["e2e", "logits"]  # what would run the model
 

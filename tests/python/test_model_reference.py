@@ -1,176 +1,233 @@
-"""The model against an independent float64 forward pass, and the logits command.
+"""The model against an independent float64 forward pass: every architecture, every tensor type.
 
-The C++ side gives the same bits on every machine, so for a given seed the comparison either has an
-activation within float32 rounding of a tie between two int8 values or it has not. With one, a
-single int8 differs by one and all that follows moves by up to 3e-4 (as much as leaving the
-quantisation out); without, the two sides agree to float32 rounding: 2e-14 measured. The seeds here
-have none.
+Files come from a writer of the tests' own. Logits differ from the reference by float32 rounding,
+1e-13 or less, unless an activation lies so near halfway between two int8 values that the two sides
+round it apart: then all that follows moves by up to 3e-4, as much as leaving the quantisation out.
+Tokens are chosen, by the reference alone, so that none does (clear_tokens).
 """
 
-import json
-import os
 import platform
 import subprocess
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from reference_model import Gguf, Reference, Variant, nmse
+from reference import BLOCKS_OF_32, Reference, Tile, Unsaid, Variant, nmse
+from small_models import SmallModel, clear_tokens, run_logits
+from tensor_encoders import ENCODERS
 
 BOUND = 1e-12
+FLOATS = ["f32", "f16", "bf16", "q8_0", "q6_k", "q4_0"]
 
-COMMON = ["--heads", "4", "--kv-heads", "2", "--vocab", "320", "--layers", "3"]
-MODELS = {
+ARCHITECTURES = {
+    "bitnet-b1.58": SmallModel("bitnet-b1.58"),
+    "bitnet-25": SmallModel("bitnet-25", head="f16", seed=2),
+    "bitnet": SmallModel("bitnet", output_scales=True, seed=3),
+    "llama": SmallModel("llama", head="f16", head_dim=96, rope_factors=True, seed=4),
+    "activation by key": SmallModel("llama", activation="relu2", seed=5),
+}
+# One block: a long sequence of more would have no tokens without a near tie.
+LONG = SmallModel("llama", layers=1, hidden=64, ffn=128, heads=4, kv_heads=1, seed=6)
+
+MISTAKES = {
+    "silu_for_relu2_or_the_reverse": Variant(swap_activation=True),
+    "rope_on_neighbours_for_halves_or_the_reverse": Variant(swap_rope=True),
+    "rope_base_left_out": Variant(rope_base=False),
+    "no_attn_norm": Variant(attn_norm=False),
+    "no_ffn_norm": Variant(ffn_norm=False),
+    "no_output_norm": Variant(output_norm=False),
+    "scores_not_scaled": Variant(score_scale=False),
+    "future_not_masked": Variant(causal=False),
+    "wrong_kv_head": Variant(kv_head="modulo"),
+    "gate_and_up_swapped": Variant(swap_gate_and_up=True),
+    "weight_scale_left_out": Variant(weight_scale="none"),
+    "weight_scale_inverted": Variant(weight_scale="inverse"),
+    "activations_not_quantised": Variant(quantise=False),
+}
+# Those that only some graphs can make.
+SUB_NORM_MISTAKES = {
+    "no_attn_sub_norm": Variant(attn_sub_norm=False),
+    "no_ffn_sub_norm": Variant(ffn_sub_norm=False),
+}
+MORE_MISTAKES = {
+    "bitnet-b1.58": SUB_NORM_MISTAKES,
+    "bitnet-25": SUB_NORM_MISTAKES | {"head_taken_as_tied": Variant(separate_head=False)},
+    "bitnet": SUB_NORM_MISTAKES | {"output_scales_left_out": Variant(output_scales=False)},
+    "llama": {
+        "rope_factors_left_out": Variant(rope_factors=False),
+        "head_taken_as_tied": Variant(separate_head=False),
+    },
+    "activation by key": {},
+}
+
+
+@dataclass
+class Case:
+    """A model, tokens without near ties, what the program finds and what the reference says."""
+
+    reference: Reference
+    path: object
+    tokens: list
+    found: np.ndarray
+    expected: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        self.expected = self.reference.logits(self.tokens)
+
+
+def run_case(tritbench, path, *flags, count=12, **reference):
+    reference = Reference(path, **reference)
+    tokens = clear_tokens(reference, count)
+    found = run_logits(tritbench, path, tokens, path.with_suffix(".bin"), *flags)
+    return Case(reference, path, tokens, found)
+
+
+def require_equal(case):
+    assert case.found.shape == case.expected.shape
+    # Every token by itself: a late one cannot hide an early one.
+    worst = max(nmse(found, expected) for found, expected in zip(case.found, case.expected))
+    assert worst <= BOUND
+
+
+@pytest.fixture(scope="module")
+def cases(tritbench, tmp_path_factory):
+    """Made when first asked for."""
+    folder = tmp_path_factory.mktemp("architectures")
+    made = {}
+
+    def case(name):
+        if name not in made:
+            path = ARCHITECTURES[name].write(folder / f"{name.replace(' ', '-')}.gguf")
+            made[name] = run_case(tritbench, path)
+        return made[name]
+
+    return case
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_logits_equal_the_reference(cases, architecture):
+    require_equal(cases(architecture))
+
+
+@pytest.mark.parametrize(
+    "architecture, mistake",
+    [(a, m) for a in ARCHITECTURES for m in MISTAKES | MORE_MISTAKES[a]],
+)
+def test_comparison_sees(cases, architecture, mistake):
+    case = cases(architecture)
+    variant = (MISTAKES | MORE_MISTAKES[architecture])[mistake]
+    assert nmse(case.found, case.reference.logits(case.tokens, variant)) > 1e-4
+
+
+def test_long_sequence_equals_the_reference(tritbench, tmp_path):
+    path = LONG.write(tmp_path / "long.gguf")
+    require_equal(run_case(tritbench, path, count=150))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_same_bits_whatever_runs_it(tritbench, cases, architecture):
+    case = cases(architecture)
+
+    def again(*flags, cpu=None):
+        out = case.path.with_suffix(".again.bin")
+        return run_logits(tritbench, case.path, case.tokens, out, *flags, cpu=cpu).tobytes()
+
+    expected = case.found.tobytes()
+    for flags in (["--batch", "1", "-t", "1"], ["--batch", "5", "-t", "3"]):
+        assert again(*flags) == expected, flags
+    for kernel in ("int8_scalar", "tl1_scalar", "tl2_scalar", "iq2_bn_scalar"):
+        assert again("--kernel", kernel) == expected, kernel
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    for cpu in ["baseline"] + (["x86-64-v2", "x86-64-v3", "x86-64-v4"] if x86 else []):
+        assert again(cpu=cpu) == expected, cpu
+
+
+def test_float_weights_equal_the_reference_without_quantised_activations(tritbench, cases):
+    case = cases("bitnet-b1.58")
+    out = case.path.with_suffix(".float.bin")
+    found = run_logits(tritbench, case.path, case.tokens, out, "--kernel", "f32_scalar")
+    assert nmse(found, case.reference.logits(case.tokens, Variant(quantise=False))) <= BOUND
+
+
+def unsaid_about(linear):
+    """What the file leaves out, for the reference: (Unsaid, flags that say the same)."""
+    layout = linear.partition(" ")[2]
+    tile = {"tl1": Tile(64, 64, 32), "tl2": Tile(32, 96)}.get(linear)
+    shapes = [(256, 256), (128, 256), (512, 256), (256, 512)]
+    return (
+        Unsaid(layout or "x86", {shape: tile for shape in shapes} if tile else {}),
+        ["--i2s-layout", layout] if layout else [],
+    )
+
+
+@pytest.mark.parametrize("linear", ENCODERS)
+def test_linear_layers_of_every_type(tritbench, tmp_path, linear):
+    path = SmallModel(linear=linear).write(tmp_path / "model.gguf")
+    unsaid, flags = unsaid_about(linear)
+    require_equal(run_case(tritbench, path, *flags, unsaid=unsaid))
+
+
+@pytest.mark.parametrize("linear", FLOATS)
+def test_linear_layers_that_are_not_ternary_are_named(tritbench, tmp_path, linear):
+    path = SmallModel(linear=linear, ternary=False).write(tmp_path / "model.gguf")
+    command = [tritbench, "logits", "-m", str(path), "--tokens", "1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "blk.0.attn_q.weight" in done.stderr and "ternary" in done.stderr
+
+
+@pytest.mark.parametrize("layout", ["x86", "arm", "row4"])
+def test_wrong_i2s_layout_is_far_off(tritbench, tmp_path, layout):
+    path = SmallModel(linear="i2_s arm" if layout != "arm" else "i2_s").write(tmp_path / "model.gguf")
+    actual = Unsaid("arm" if layout != "arm" else "x86")
+    case = run_case(tritbench, path, "--i2s-layout", layout, unsaid=actual)
+    assert nmse(case.found, case.expected) > 0.1
+
+
+@pytest.mark.parametrize("linear", ["tl1", "tl2"])
+def test_tiles_from_kernel_config(tritbench, tmp_path, linear):
+    model = replace(SmallModel(linear=linear), tile_keys=False)
+    path = model.write(tmp_path / "model.gguf")
+    unsaid, _ = unsaid_about(linear)
+    config = tmp_path / "kernel_config.ini"
+    config.write_text(
+        "".join(
+            f"[Kernels_{i}]\nm = {rows}\nk = {columns}\nbm = {t.BM}\nbk = {t.BK}\nbmm = {t.bm}\n"
+            for i, ((rows, columns), t) in enumerate(unsaid.tiles.items())
+        )
+    )
+    require_equal(run_case(tritbench, path, "--kernel-config", str(config), unsaid=unsaid))
+
+    done = subprocess.run(
+        [tritbench, "logits", "-m", str(path), "--tokens", "1"], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "--kernel-config" in done.stderr
+
+
+# Tied, and each head with another type's embedding.
+@pytest.mark.parametrize(
+    "embedding, head",
+    [(e, None) for e in FLOATS] + list(zip(FLOATS, FLOATS[1:] + FLOATS[:1])),
+)
+def test_embedding_and_head_of_every_type(tritbench, tmp_path, embedding, head):
+    path = SmallModel(embedding=embedding, head=head, layers=1).write(tmp_path / "model.gguf")
+    blocks = (head or embedding).startswith("q")  # those kernels multiply int8 in blocks of 32
+    require_equal(run_case(tritbench, path, head_activations=BLOCKS_OF_32 if blocks else None))
+
+
+# The generator's files, whose K cut blocks of I2_S.
+GENERATED = {
     "tied": ["--hidden", "256", "--ffn", "384"],
     "separate_head": ["--hidden", "256", "--ffn", "384", "--head", "separate"],
     "head_dim_48": ["--hidden", "192", "--ffn", "512"],
     # K % 128 is 32 for hidden and 64 for ffn: rows of I2_S straddle blocks.
     "ragged_k": ["--hidden", "160", "--ffn", "448"],
 }
-MISTAKES = {
-    "silu_instead_of_relu2": Variant(activation="silu"),
-    "no_attn_sub_norm": Variant(attn_sub_norm=False),
-    "no_ffn_sub_norm": Variant(ffn_sub_norm=False),
-    "interleaved_rope": Variant(rope="interleaved"),
-    "scores_not_scaled": Variant(score_scale=False),
-    "wrong_kv_head": Variant(kv_head="modulo"),
-    "activations_not_quantised": Variant(quantise=False),
-}
-TOKENS = [int(t) for t in np.random.default_rng(1).integers(0, 320, 48)]
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def model(request, tritbench, tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / f"{request.param}.gguf"
-    flags = MODELS[request.param] + COMMON + ["--seed", "1", "-o", str(path)]
-    subprocess.run([tritbench, "gen", *flags], check=True, capture_output=True)
-    return path
-
-
-@pytest.fixture(scope="module")
-def small(tritbench, tmp_path_factory):
-    path = tmp_path_factory.mktemp("small") / "small.gguf"
-    flags = MODELS["separate_head"] + COMMON + ["-o", str(path)]
-    subprocess.run([tritbench, "gen", *flags], check=True, capture_output=True)
-    return path
-
-
-def logits(tritbench, model, *flags, cpu=None):
-    """[tokens, vocab] float32 of TOKENS."""
-    out = model.with_suffix(".bin")
-    env = dict(os.environ) if cpu is None else {**os.environ, "TRITBENCH_CPU": cpu}
-    command = [tritbench, "logits", "-m", str(model), "--all", "-o", str(out), *flags]
-    subprocess.run(command + ["--tokens", ",".join(map(str, TOKENS))], check=True, env=env)
-    return np.fromfile(out, "<f4").reshape(len(TOKENS), -1)
-
-
-@pytest.fixture(scope="module")
-def found(tritbench, model):
-    return logits(tritbench, model)
-
-
-def test_logits_equal_the_reference(model, found):
-    expected = Reference(model).logits(TOKENS)
-    assert found.shape == expected.shape == (len(TOKENS), 320)
-    assert nmse(found, expected) <= BOUND
-    # Every token by itself too: a late one cannot hide an early one.
-    for row in range(len(TOKENS)):
-        assert nmse(found[row], expected[row]) <= BOUND
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_comparison_sees(mistake, model, found):
-    wrong = Reference(model).logits(TOKENS, MISTAKES[mistake])
-    assert nmse(found, wrong) > 100 * BOUND
-    assert nmse(found, wrong) > 1e-4
-
-
-def test_float_weights_equal_the_reference_without_quantised_activations(tritbench, model):
-    found = logits(tritbench, model, "--kernel", "f16_scalar")
-    # Weights rounded to half: 2^-11 each.
-    assert nmse(found, Reference(model).logits(TOKENS, Variant(quantise=False))) <= 2e-6
-
-
-def test_same_bits_whatever_the_split(tritbench, model, found):
-    for flags in (["--batch", "1", "-t", "1"], ["--batch", "5", "-t", "3"]):
-        assert logits(tritbench, model, *flags).tobytes() == found.tobytes(), flags
-    assert logits(tritbench, model, "--kernel", "int8_scalar").tobytes() == found.tobytes()
-
-
-def test_same_bits_on_every_cpu_level(tritbench, model, found):
-    x86 = platform.machine() in ("x86_64", "AMD64")
-    for cpu in ["baseline"] + (["x86-64-v2", "x86-64-v3", "x86-64-v4"] if x86 else []):
-        assert logits(tritbench, model, cpu=cpu).tobytes() == found.tobytes(), cpu
-
-
-def test_json_is_the_same_numbers(tritbench, small, tmp_path):
-    tokens_file = tmp_path / "tokens.txt"
-    tokens_file.write_text("\n".join(map(str, TOKENS)))
-    out = subprocess.run(
-        [tritbench, "logits", "-m", str(small), "--tokens-file", str(tokens_file)],
-        check=True, capture_output=True, text=True,
-    )
-    record = json.loads(out.stdout)
-    assert record["tokens"] == TOKENS
-    assert record["vocab"] == 320
-    assert record["kernel"].startswith("i2s_")
-    assert record["model"] == str(small)
-    last = logits(tritbench, small)[-1]
-    assert np.asarray(record["logits"], np.float32).tobytes() == last.tobytes()
-
-    target = tmp_path / "out.json"
-    command = [tritbench, "logits", "-m", str(small), "--tokens", "1,2", "--all", "-o", str(target)]
-    subprocess.run(command, check=True)
-    assert np.asarray(json.loads(target.read_text())["logits"]).shape == (2, 320)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.json", "tokens.txt"]
-
-
-def refusal(tritbench, *flags):
-    """The one line of an error with exit code 2."""
-    done = subprocess.run([tritbench, "logits", *flags], capture_output=True, text=True)
-    assert done.returncode == 2, done
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
-
-
-@pytest.mark.parametrize(
-    "flags, expected",
-    [
-        (["--tokens", "1,320"], "token 320 at place 1; expected 0 to 319"),
-        (["--tokens", "1,-1"], "token -1"),
-        (["--tokens", "1,two"], "'two' is not a token id"),
-        (["--tokens", "99999999999"], "is not a token id"),
-        (["--tokens", ","], "at least one"),
-        ([], "either --tokens"),
-        (["--tokens-file", "/nonexistent"], "/nonexistent"),
-        (["--tokens", "1", "--kernel", "no_such_kernel"], "no_such_kernel"),
-        (["--tokens", "1", "--kernel", "i2s_*"], "expected one"),
-        (["--tokens", "1", "-t", "0"], "--threads"),
-        (["--tokens", "1", "--batch", "0"], "batch: 0"),
-        (["--tokens", "1", "-o", "out.txt"], ".json or .bin"),
-        (["--tokens", "1", "-o", "/nonexistent/out.json"], "/nonexistent/out.json"),
-    ],
-)
-def test_bad_usage_is_one_line(tritbench, small, flags, expected):
-    assert expected in refusal(tritbench, "-m", str(small), *flags)
-
-
-def test_logits_that_are_not_finite_are_an_error(tritbench, small, tmp_path):
-    gguf = Gguf(small)
-    data = bytearray(small.read_bytes())
-    row = 7
-    at = gguf._data + gguf._tensors["output.weight"][2] + row * 256 * 2
-    data[at : at + 2] = b"\x00\x7e"  # a half that is not a number
-    broken = tmp_path / "broken.gguf"
-    broken.write_bytes(data)
-    out = tmp_path / "out.json"
-    error = refusal(tritbench, "-m", str(broken), "--tokens", "1,2,3", "-o", str(out))
-    assert f"logit {row}" in error and "broken.gguf" in error
-    assert list(tmp_path.iterdir()) == [broken]
-
-
-def test_context_longer_than_the_model_is_refused(tritbench, tmp_path):
-    path = tmp_path / "short.gguf"
-    flags = MODELS["tied"] + COMMON + ["--context", "8", "-o", str(path)]
-    subprocess.run([tritbench, "gen", *flags], check=True, capture_output=True)
-    assert "expected 1 to 8" in refusal(tritbench, "-m", str(path), "--tokens", "1,2,3,4,5,6,7,8,9")
+@pytest.mark.parametrize("shape", GENERATED)
+def test_generated_model_equals_the_reference(tritbench, tmp_path, shape):
+    path = tmp_path / "model.gguf"
+    flags = ["--heads", "4", "--kv-heads", "2", "--vocab", "320", "--layers", "2", "-o", str(path)]
+    subprocess.run([tritbench, "gen", *GENERATED[shape], *flags], check=True, capture_output=True)
+    require_equal(run_case(tritbench, path))

@@ -1,0 +1,112 @@
+#include "harness/cli/model_flags.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "harness/cli/run_command.h"
+#include "harness/progress.h"
+#include "kernels/api/error.h"
+#include "kernels/api/registry.h"
+#include "model/printable.h"
+
+namespace tritbench::cli {
+
+int ModelFlags::thread_count() const {
+    return threads == 0 ? static_cast<int>(allowed_cpus().size()) : threads;
+}
+
+LoadOptions LoadFlags::options() const {
+    LoadOptions options;
+    options.i2s = parse_i2s_layout(i2s_layout);
+    if (!kernel_config.empty()) options.tl_tiles = read_kernel_config(kernel_config);
+    return options;
+}
+
+std::string LoadFlags::command_line() const {
+    std::string line;
+    if (i2s_layout != "x86") line += " --i2s-layout " + i2s_layout;
+    if (!kernel_config.empty()) line += " --kernel-config " + shell_word(kernel_config);
+    return line;
+}
+
+void add_load_flags(CLI::App& command, LoadFlags& flags) {
+    command
+        .add_option("--i2s-layout", flags.i2s_layout,
+                    "How I2_S tensors were packed: x86, arm or row4 (nothing in a file tells)")
+        ->capture_default_str();
+    command.add_option("--kernel-config", flags.kernel_config,
+                       "bitnet.cpp's kernel_config.ini, for TL1 and TL2 tensors without tile keys");
+}
+
+void add_model_flags(CLI::App& command, ModelFlags& flags) {
+    command.add_option("-m,--model", flags.file, "GGUF file")->required();
+    command.add_option("--kernel", flags.kernel,
+                       "Kernel of the linear layers (default: the best of the file's own layout)");
+    command.add_option("-t,--threads", flags.threads, "Threads (default: one per allowed CPU)")
+        ->check(CLI::Range(1, 1024));
+    add_load_flags(command, flags.load);
+}
+
+const tb_kernel& choose_kernel(const ModelFlags& flags) {
+    if (flags.kernel.empty()) {
+        return default_kernel(GgufFile(flags.file), flags.load_options());
+    }
+    const std::vector<const tb_kernel*> found = match_kernels(flags.kernel);
+    if (found.size() != 1) {
+        throw Error(fmt::format("--kernel '{}': names {} kernels; expected one", flags.kernel,
+                                found.size()));
+    }
+    return *found.front();
+}
+
+std::shared_ptr<const Model> load_model(const ModelFlags& flags,
+                                        std::shared_ptr<const GgufFile> file,
+                                        const tb_kernel& kernel, ThreadPool& pool) {
+    std::unique_ptr<Progress> progress;  // once the total is known
+    const auto show = [&](uint64_t done, uint64_t total) {
+        if (progress == nullptr) progress = std::make_unique<Progress>("load", total, "B");
+        progress->update(done);
+    };
+    return Model::load(std::move(file), kernel, pool, show, flags.load_options());
+}
+
+std::unique_ptr<const Tokenizer> load_tokenizer(const GgufFile& file) {
+    std::vector<std::string> warnings;
+    auto tokenizer = Tokenizer::load(file, &warnings);
+    for (const std::string& warning : warnings) {
+        fmt::print(stderr, "tritbench: warning: {}\n", warning);
+    }
+    return tokenizer;
+}
+
+// A stream would throw on a folder and say nothing on a missing file. The limit ends a read of
+// what has no end, such as /dev/zero.
+std::string read_file(const std::string& path, const char* expected) {
+    constexpr size_t kMostBytes = size_t{1} << 30;
+    std::string text;
+    std::FILE* file = std::fopen(path.c_str(), "rb");
+    char piece[4096];
+    size_t got = 0;
+    while (file != nullptr && text.size() <= kMostBytes &&
+           (got = std::fread(piece, 1, sizeof piece, file)) > 0) {
+        text.append(piece, got);
+    }
+    const bool failed = file == nullptr || std::ferror(file) != 0;
+    const int cause = errno;
+    if (file != nullptr) std::fclose(file);
+    if (failed) {
+        throw Error(fmt::format("{}: cannot read it: {}; expected a file of {}", printable(path),
+                                std::strerror(cause), expected));
+    }
+    if (text.size() > kMostBytes) {
+        throw Error(fmt::format("{}: more than {} bytes; expected a file of {}", printable(path),
+                                kMostBytes, expected));
+    }
+    return text;
+}
+
+}  // namespace tritbench::cli
