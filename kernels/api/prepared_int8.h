@@ -71,21 +71,20 @@ static inline int32_t tb_int8_row_sum(const tb_int8_batch* b, int64_t token) {
     return sum;
 }
 
+/* As integers the bits of floats >= 0 are in the order of the floats. A maximum of integers is one
+ * that GCC vectorises; one of 16 lanes of floats it keeps in memory, for five times as long as the
+ * quantisation takes. */
 static inline float tb_int8_row_absmax(const float* x, int64_t count) {
-    float lanes[16] = {0};
-    int64_t k = 0;
-    for (; k + 16 <= count; k += 16) {
-        for (int i = 0; i < 16; ++i) {
-            const float a = x[k + i] < 0 ? -x[k + i] : x[k + i];
-            lanes[i] = a > lanes[i] ? a : lanes[i];
-        }
+    int32_t most = 0;
+    for (int64_t k = 0; k < count; ++k) {
+        int32_t bits;
+        memcpy(&bits, x + k, 4);
+        bits &= 0x7fffffff;
+        most = bits > most ? bits : most;
     }
-    for (; k < count; ++k) {
-        const float a = x[k] < 0 ? -x[k] : x[k];
-        lanes[0] = a > lanes[0] ? a : lanes[0];
-    }
-    for (int i = 1; i < 16; ++i) lanes[0] = lanes[i] > lanes[0] ? lanes[i] : lanes[0];
-    return lanes[0];
+    float result;
+    memcpy(&result, &most, 4);
+    return result;
 }
 
 /* q = round_half_even(x * s). Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the

@@ -74,8 +74,13 @@ size_t strategies_scratch(const tb_shape* s, const tb_tile*, int64_t m) {
     return static_cast<size_t>((s->k % 32 == 0 ? m : 1) * copy_bytes(s->k));
 }
 
-constexpr int64_t kStretchOfToken = 128;  // rows between two visits to the output
+// Rows between two visits to the output: 128 of a GEMV at once are slower by a tenth, from memory.
+constexpr int64_t kStretchOfToken = 32;
 constexpr int64_t kStretchOfTokens = 16;
+
+// Tokens meet a stretch of rows in parts of as many columns as leave them in an L1 of 32 KB, with
+// room for the rows that pass: 4 tokens of 14336 columns would come from L2 again for every row.
+constexpr int64_t kTokenBytes = 20 * 1024;
 
 // One product by a strategy. Core: see gemv.h; here only for how it wants its activations.
 template <class Core>
@@ -96,36 +101,59 @@ struct StrategyCall {
           out{product->y, acc, product->ldy} {}
 
     // `count` rows from row n on, `apart` rows from each other.
-    Stretch stretch(int64_t n, int64_t apart, int64_t count, int sums) const {
+    Stretch stretch(int64_t n, int64_t apart, int64_t count) const {
         const int64_t begin = n * k;
-        const int64_t blocks = (begin % kBlock + k + kBlock - 1) / kBlock;
         return {static_cast<const uint8_t*>(p->packed) + begin / kBlock * kBlockBytes,
-                apart * k / 4, count, blocks, even_share(blocks, sums)};
+                apart * k / 4, count, (begin % kBlock + k + kBlock - 1) / kBlock};
     }
     // Token m for a row that begins where row n does.
     const int8_t* token(int64_t m, int64_t n) const {
         return Core::view(tokens.first + m * tokens.ldx, k, n * k % kBlock / 32);
     }
 
-    // Row n + i * apart and token m have the sum sums[i * stride].
-    void finish(const int32_t* sums, int64_t stride, int64_t count, int64_t m, int64_t n,
-                int64_t apart, const Token& token) const {
-        for (int64_t i = 0; i < count; ++i) put(out, m, n + i * apart, sums[i * stride], token);
+    // Row n + i * apart and token m have the sum of the lanes of wide[i]; count <= kStretchOfToken.
+    void finish(const __m256i* wide, int64_t count, int64_t m, int64_t n, int64_t apart,
+                const Token& token) const {
+        int32_t sums[kStretchOfToken];
+        sum_rows(wide, count, sums);
+        if (apart != 1 || out.acc != nullptr) {
+            for (int64_t i = 0; i < count; ++i) put(out, m, n + i * apart, sums[i], token);
+            return;
+        }
+        float* const y = out.y + m * out.ld + n;
+        for (int64_t i = 0; i < count; ++i) {
+            y[i] = static_cast<float>(sums[i] - token.sum) * token.scale;
+        }
     }
 
     // Rows [n, end), at most kStretchOfToken, with token m: R at a time as far as they go.
     template <int R>
     void with_token(int64_t m, int64_t n, int64_t end, const Token& epilogue) const {
-        int32_t sums[kStretchOfToken];
+        __m256i wide[kStretchOfToken];
         const int64_t apart = tokens.phases, whole = (end - n) / (R * apart) * R;
         for (int64_t first = 0; first < apart && n + first < end; ++first) {
             const int64_t count = R == 1 ? (end - n - first + apart - 1) / apart : whole;
             if (count == 0) break;
-            rows_with_token<R>(stretch(n + first, apart, count, sums_of(R)), token(m, n + first),
-                               sums);
-            finish(sums, 1, count, m, n + first, apart, epilogue);
+            const Stretch w = stretch(n + first, apart, count);
+            if (R > 1 && p->m == 1) {
+                rows_with_token<R, R != 1>(w, token(m, n + first), wide);
+            } else {
+                rows_with_token<R, false>(w, token(m, n + first), wide);
+            }
+            finish(wide, count, m, n + first, apart, epilogue);
         }
         if constexpr (R > 1) with_token<R / 2>(m, n + whole * apart, end, epilogue);
+    }
+
+    // The rows of w with T tokens that are tokens.ldx apart, from x on.
+    template <int T>
+    void in_parts(Stretch w, const int8_t* x, __m256i* wide) const {
+        const int64_t blocks = w.blocks, share = even_share(blocks, kTokenBytes / kBlock / T);
+        for (int64_t done = 0; done < blocks; done += share) {
+            w.blocks = smaller(share, blocks - done);
+            rows_with_tokens<T>(w, x + done * kBlock, tokens.ldx, done == 0, wide);
+            w.bytes += w.blocks * kBlockBytes;
+        }
     }
 
     // Tokens [m, m_end) with rows [n, n_end), at most kStretchOfTokens: T at a time.
@@ -138,13 +166,12 @@ struct StrategyCall {
                 with_token<1>(m, n, n_end, *epilogue);
                 continue;
             }
-            int32_t sums[kStretchOfTokens * T];
+            __m256i wide[kStretchOfTokens * T];
             for (int64_t first = 0; first < apart && n + first < n_end; ++first) {
                 const int64_t count = (n_end - n - first + apart - 1) / apart;
-                rows_with_tokens<T>(stretch(n + first, apart, count, sums_of(T)),
-                                    token(m, n + first), tokens.ldx, sums);
+                in_parts<T>(stretch(n + first, apart, count), token(m, n + first), wide);
                 for (int t = 0; t < T; ++t) {
-                    finish(sums + t, T, count, m + t, n + first, apart, epilogue[t]);
+                    finish(wide + t * count, count, m + t, n + first, apart, epilogue[t]);
                 }
             }
         }
@@ -192,9 +219,9 @@ struct StrategyCall {
             const Token epilogue = token_of(tokens.x, m, scale);
             for (int64_t n = p->n_begin; n < p->n_end; ++n) {
                 tokens.copy(m, n * k % kBlock);
-                int32_t sum;
-                rows_with_token<1>(stretch(n, 1, 1, sums_of(1)), tokens.first, &sum);
-                put(out, m, n, sum, epilogue);
+                __m256i wide;
+                rows_with_token<1, false>(stretch(n, 1, 1), tokens.first, &wide);
+                finish(&wide, 1, m, n, 1, epilogue);
             }
         }
     }
