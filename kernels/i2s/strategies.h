@@ -78,9 +78,10 @@ size_t strategies_scratch(const tb_shape* s, const tb_tile*, int64_t m) {
 constexpr int64_t kStretchOfToken = 32;
 constexpr int64_t kStretchOfTokens = 16;
 
-// Tokens meet a stretch of rows in parts of as many columns as leave them in an L1 of 32 KB, with
-// room for the rows that pass: 4 tokens of 14336 columns would come from L2 again for every row.
-constexpr int64_t kTokenBytes = 20 * 1024;
+// Tokens that fit an L1 of 32 KB pass whole; others, as 4 of 14336 columns, would come from L2
+// again for every row, and meet a stretch of rows in parts of fewer columns. From memory parts cost
+// a fifth, because rows are no long streams then: not where it can be helped.
+constexpr int64_t kWholeTokenBytes = 28 * 1024, kPartBytes = 20 * 1024;
 
 // One product by a strategy. Core: see gemv.h; here only for how it wants its activations.
 template <class Core>
@@ -148,7 +149,9 @@ struct StrategyCall {
     // The rows of w with T tokens that are tokens.ldx apart, from x on.
     template <int T>
     void in_parts(Stretch w, const int8_t* x, __m256i* wide) const {
-        const int64_t blocks = w.blocks, share = even_share(blocks, kTokenBytes / kBlock / T);
+        const int64_t blocks = w.blocks;
+        const bool whole = blocks * kBlock * T <= kWholeTokenBytes;
+        const int64_t share = whole ? blocks : even_share(blocks, kPartBytes / kBlock / T);
         for (int64_t done = 0; done < blocks; done += share) {
             w.blocks = smaller(share, blocks - done);
             rows_with_tokens<T>(w, x + done * kBlock, tokens.ldx, done == 0, wide);
