@@ -2,11 +2,11 @@
 """Writes the measured sections of README.md from committed result files.
 
     scripts/update-readme.py results/baselines/<machine>/quick.csv
-    scripts/update-readme.py results/baselines/<machine>/records.csv
+    scripts/update-readme.py results/baselines/<machine>/records-2026-11-21.csv
     scripts/update-readme.py results/baselines/<machine>/peers.csv
     scripts/update-readme.py --check      is README.md what its own result files give?
 
-The name of the file says which section. The text between <!-- quick:begin --> and <!-- quick:end -->
+The name of the file, up to a hyphen, says which section. The text between <!-- quick:begin --> and <!-- quick:end -->
 (records, peers) is replaced by a table, figures where there are any, and a line that says where they
 come from, so that no figure in README.md was ever typed by hand.
 """
@@ -136,7 +136,7 @@ def write(readme: Path, csv: Path) -> int:
 
     if ROOT not in csv.parents:
         raise LoadError(f"{csv}: expected a file of this checkout, best in results/baselines/")
-    name = csv.stem
+    name = csv.stem.split("-")[0]
     if name not in SECTIONS:
         raise LoadError(f"{csv}: no section of README.md is made from a file of this name; "
                         f"expected {', '.join(SECTIONS)}")
