@@ -37,7 +37,7 @@ int run_convert(const ConvertFlags& flags) {
 
 void add_convert(CLI::App& app, int* exit_code) {
     auto* command =
-        app.add_subcommand("convert", "turn a Hugging Face folder (safetensors) into a GGUF file");
+        app.add_subcommand("convert", "Turn a Hugging Face folder (safetensors) into a GGUF file");
     auto flags = std::make_shared<ConvertFlags>();
     command
         ->add_option("folder", flags->folder,

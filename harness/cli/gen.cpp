@@ -137,7 +137,7 @@ int generate(const GenFlags& flags) {
 }  // namespace
 
 void add_gen(CLI::App& app, int* exit_code) {
-    auto* command = app.add_subcommand("gen", "write a dummy model of any size as a GGUF file");
+    auto* command = app.add_subcommand("gen", "Write a dummy model of any size as a GGUF file");
     auto flags = std::make_shared<GenFlags>();
     flags->threads = default_threads();
     command->add_option("--preset", flags->preset, "a size by name: 125M ... 100B, 2B-4T");

@@ -180,7 +180,7 @@ int show(const InfoFlags& flags) {
 }  // namespace
 
 void add_info(CLI::App& app, int* exit_code) {
-    auto* command = app.add_subcommand("info", "what is inside a GGUF file");
+    auto* command = app.add_subcommand("info", "Show what is inside a GGUF file");
     auto flags = std::make_shared<InfoFlags>();
     flags->threads = static_cast<int>(allowed_cpus().size());
     command->add_option("file", flags->file, "the GGUF file")->required();

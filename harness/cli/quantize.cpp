@@ -39,7 +39,7 @@ int run_quantize(const QuantizeFlags& flags) {
 void add_quantize(CLI::App& app, int* exit_code) {
     auto* command = app.add_subcommand(
         "quantize",
-        "store the linear layers, embedding or LM head of a GGUF file in other formats");
+        "Store the linear layers, embedding or LM head of a GGUF file in other formats");
     auto flags = std::make_shared<QuantizeFlags>();
     command->add_option("input", flags->input, "The GGUF file to read")->required();
     command->add_option("output", flags->out.output, "The GGUF file to write")->required();

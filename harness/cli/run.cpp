@@ -101,11 +101,11 @@ class Runner {
     Generation generation_;
 };
 
+// A text that begins with the begin-of-text token itself gets no second one.
 std::vector<int32_t> Runner::encode(const std::string& text) const {
     std::vector<int32_t> tokens = tokenizer_->encode(text, true);
-    if (tokenizer_->add_bos() && tokenizer_->bos()) {
-        tokens.insert(tokens.begin(), *tokenizer_->bos());
-    }
+    const std::optional<int32_t> bos = tokenizer_->add_bos() ? tokenizer_->bos() : std::nullopt;
+    if (bos && (tokens.empty() || tokens.front() != *bos)) tokens.insert(tokens.begin(), *bos);
     return tokens;
 }
 

@@ -63,7 +63,7 @@ void tokenize(const TokenizeFlags& flags, bool has_text) {
 }  // namespace
 
 void add_tokenize(CLI::App& app, int* /*exit_code*/) {
-    auto* command = app.add_subcommand("tokenize", "the token ids of a text");
+    auto* command = app.add_subcommand("tokenize", "Print the token ids of a text");
     auto flags = std::make_shared<TokenizeFlags>();
     command->add_option("-m,--model", flags->model, "GGUF file with a vocabulary")->required();
     auto* text = command->add_option("text", flags->text, "the text");

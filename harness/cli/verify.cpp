@@ -133,7 +133,7 @@ int run(const Options& options) {
 void add_verify(CLI::App& app, int* exit_code) {
     auto options = std::make_shared<Options>();
     CLI::App* command =
-        app.add_subcommand("verify", "proves kernels against the oracle (exit 1 if one is wrong)");
+        app.add_subcommand("verify", "Prove kernels against the oracle (exit 1 if one is wrong)");
     command->add_option("kernels", options->globs, "globs, comma separated; !glob takes away");
     command->add_flag("--full", options->full, "more shapes, batches and every tile; minutes");
     command->add_flag("--json", options->json, "print the verdicts as JSON");

@@ -116,6 +116,14 @@ def test_an_empty_prompt_begins_with_the_begin_of_text(tritbench, model, tmp_pat
     assert counts(lines[-1])[0] == 1
 
 
+def test_a_prompt_with_its_own_begin_of_text_gets_no_second_one(tritbench, model):
+    flags = ["-m", model, "-n", 4, "--temp", 0]
+    expected, lines = run(tritbench, *flags, "-p", PROMPT)
+    out, with_own = run(tritbench, *flags, "-p", "<|begin_of_text|>" + PROMPT)
+    assert out == expected
+    assert counts(with_own[-1])[0] == counts(lines[-1])[0]
+
+
 def test_the_text_ends_where_the_context_does(tritbench, endless):
     length = len(prompt_tokens(tritbench, endless, PROMPT))
     out, lines = run(tritbench, "-m", endless, "-p", PROMPT, "-c", 24)
