@@ -103,6 +103,9 @@ void print_summary(const GgufFile& file, const Totals& totals,
         fmt::print("zeros: {:.4f} of the {} ternary weights of linear layers\n", zeros->value(),
                    zeros->weights);
     }
+    if (const auto trained = trained_activation_zeros(file)) {
+        fmt::print("zeros: {:.4f} of the activations that enter ffn_down, as trained\n", *trained);
+    }
     static constexpr std::pair<Part, const char*> names[] = {{Part::Linear, "linear"},
                                                              {Part::Embedding, "embedding"},
                                                              {Part::Head, "head"},

@@ -106,4 +106,17 @@ std::optional<ZeroFraction> zero_fraction(const GgufFile& file, const LoadOption
     return sum.weights > 0 ? std::optional(sum) : std::nullopt;
 }
 
+std::optional<double> trained_activation_zeros(const GgufFile& file) {
+    const GgufValue* found = file.find("tritbench.ffn_down_zeros");
+    const auto* layers = found != nullptr ? std::get_if<GgufArray>(found) : nullptr;
+    if (layers == nullptr || layers->count == 0) return std::nullopt;
+    double sum = 0;
+    for (const GgufScalar& layer : layers->values()) {
+        const auto* fraction = std::get_if<double>(&layer);
+        if (fraction == nullptr) return std::nullopt;
+        sum += *fraction;
+    }
+    return sum / static_cast<double>(layers->count);
+}
+
 }  // namespace tritbench::cli

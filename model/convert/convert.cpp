@@ -43,6 +43,9 @@ void set_config_keys(GgufWriter& writer, const HfConfig& config, const std::stri
     u32("attention.head_count_kv", c.kv_heads);
     writer.set_f32(prefix + "attention.layer_norm_rms_epsilon", c.norm_eps);
     writer.set_f32(prefix + "rope.freq_base", static_cast<float>(c.rope_base));
+    if (!config.ffn_down_zeros.empty()) {
+        writer.set_f32s("tritbench.ffn_down_zeros", config.ffn_down_zeros);
+    }
 }
 
 // The divisors of the frequencies, one for each pair of features: 1 for fast ones, `factor` for

@@ -98,6 +98,19 @@ void refuse_what_the_graph_lacks(const JsonObject& root) {
     if (bits != 8) root.fail("input_bits", "8");
 }
 
+void read_statistics(const JsonObject& root, HfConfig& config) {
+    const char* const field = "ffn_down_zeros";
+    const nlohmann::json* zeros = root.find(field);
+    if (!zeros) return;
+    const std::string expected =
+        fmt::format("a list of {} fractions, one for each layer", config.model.layers);
+    if (!zeros->is_array() || std::ssize(*zeros) != config.model.layers) root.fail(field, expected);
+    for (const nlohmann::json& fraction : *zeros) {
+        if (!fraction.is_number() || fraction < 0 || fraction > 1) root.fail(field, expected);
+        config.ffn_down_zeros.push_back(fraction.get<float>());
+    }
+}
+
 }  // namespace
 
 HfConfig read_hf_config(const std::filesystem::path& config_json) {
@@ -131,6 +144,7 @@ HfConfig read_hf_config(const std::filesystem::path& config_json) {
     m.tied_head = root.boolean("tie_word_embeddings", false);
     read_quantization(root, config);
     read_rope(root, config);
+    read_statistics(root, config);
     refuse_what_the_graph_lacks(root);
     return config;
 }

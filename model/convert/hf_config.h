@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "model/config.h"
 
@@ -28,6 +29,9 @@ struct HfConfig {
     // when the file does not say.
     std::optional<WeightScale> weight_scale;
     std::string linear_class;  // as found, for messages
+    // Fraction of zeros among the eight-bit activations that enter ffn_down, layer by layer, as
+    // trained: a field of ours (model/train/export.py). Empty when absent.
+    std::vector<float> ffn_down_zeros;
 };
 
 // Throws Error, naming the file and the field, on an architecture that is not a b1.58 decoder, and

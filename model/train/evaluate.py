@@ -48,6 +48,9 @@ class ZeroActivations:
         self.integers[layer] += (eight_bit(active)[0] == 0).float().mean().item()
         self.calls += 1
 
+    def after_eight_bits(self):
+        return [layer * self.layers / self.calls for layer in self.integers]
+
     def report(self):
         times = self.calls / self.layers
         for layer in range(self.layers):
@@ -55,6 +58,16 @@ class ZeroActivations:
                   f"after eight bits {self.integers[layer] / times:.4f}")
         print(f"mean: zero after relu^2 {sum(self.values) / self.calls:.4f}, "
               f"after eight bits {sum(self.integers) / self.calls:.4f}")
+
+
+@torch.no_grad()
+def zero_activations(network, held_out, begin):
+    """Counted over the beginning of the held-out text."""
+    context, zeros = network.shape.context, ZeroActivations(network.shape.layers)
+    for start in range(0, 8 * context, context):
+        inputs, _ = train.windows(held_out, [start], context, begin)
+        network(inputs, torch.float32, zeros)
+    return zeros
 
 
 @torch.no_grad()
@@ -75,11 +88,7 @@ def main():
         zeros = [(ternary(getattr(block, role))[0] == 0).float().mean() for block in network.blocks]
         print(f"zero weights, {role}: {sum(zeros) / len(zeros):.4f} "
               f"({', '.join(f'{z:.4f}' for z in zeros)})")
-    zeros = ZeroActivations(network.shape.layers)
-    for start in range(0, 8 * context, context):
-        inputs, _ = train.windows(held_out, [start], context, begin)
-        network(inputs, torch.float32, zeros)
-    zeros.report()
+    zero_activations(network, held_out, begin).report()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import torch
 
 import bpe
 import corpus
+import evaluate
 import train
 
 
@@ -78,6 +79,13 @@ def config_of(shape, tokenizer):
     }
 
 
+def activation_zeros(network, tokenizer):
+    """What `tritbench info` tells of the trained model: see evaluate.py."""
+    held_out = train.tokenized(tokenizer, corpus.split()[1])
+    zeros = evaluate.zero_activations(network, held_out, tokenizer.begin)
+    return [round(layer, 4) for layer in zeros.after_eight_bits()]
+
+
 def write_json(path, document):
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -91,7 +99,9 @@ def main():
     options.folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(options.trained / "tokenizer.json", options.folder / "tokenizer.json")
     tokenizer = bpe.Tokenizer.load(options.folder / "tokenizer.json")
-    write_json(options.folder / "config.json", config_of(network.shape, tokenizer))
+    config = config_of(network.shape, tokenizer)
+    config["ffn_down_zeros"] = activation_zeros(network, tokenizer)
+    write_json(options.folder / "config.json", config)
     write_json(options.folder / "tokenizer_config.json",
                {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": True,
                 "bos_token": bpe.BEGIN, "eos_token": bpe.END})

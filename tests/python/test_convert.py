@@ -477,6 +477,10 @@ CONFIGS = [
     ({"rms_norm_eps": 0}, "rms_norm_eps"),
     ({"rope_theta": -1}, "rope_theta"),
     ({"attention_bias": True}, "attention_bias"),
+    ({"ffn_down_zeros": 0.8}, "ffn_down_zeros"),
+    ({"ffn_down_zeros": [0.8] * 99}, "ffn_down_zeros"),
+    ({"ffn_down_zeros": ["many", "few"]}, "ffn_down_zeros"),
+    ({"ffn_down_zeros": [0.5, 1.5]}, "ffn_down_zeros"),
 ]
 
 
@@ -485,6 +489,16 @@ def test_configs_that_cannot_be(tritbench, model, tmp_path, change, expected):
     folder = model.write(tmp_path / "m")
     (folder / "config.json").write_text(json.dumps(model.config() | change))
     assert expected in refused(tritbench, folder, tmp_path)
+
+
+def test_what_a_config_says_of_activations_is_told_by_info(tritbench, model, tmp_path):
+    folder = model.write(tmp_path / "m")
+    layers = model.config()["num_hidden_layers"]
+    zeros = [0.5 + 0.25 * (layer % 2) for layer in range(layers)]
+    (folder / "config.json").write_text(json.dumps(model.config() | {"ffn_down_zeros": zeros}))
+    convert(tritbench, folder, tmp_path / "m.gguf")
+    out = subprocess.run([tritbench, "info", tmp_path / "m.gguf"], capture_output=True, text=True, check=True)
+    assert f"zeros: {sum(zeros) / layers:.4f} of the activations that enter ffn_down" in out.stdout
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"a":1,"a":2}', "\xff", "null", '{"a":' * 5000])

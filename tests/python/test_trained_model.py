@@ -57,6 +57,14 @@ def test_the_copy_that_edits_begin_with_scores_the_same(tritbench, right, tmp_pa
     assert engine_perplexity(tritbench, copy) == right
 
 
+def test_info_tells_of_its_zeros(tritbench):
+    """The defaults of dummy models; by layer and role in model/train/README.md."""
+    text = subprocess.run([tritbench, "info", MODEL], capture_output=True, text=True, check=True).stdout
+    weights, activations = (float(zeros) for zeros in re.findall(r"^zeros: ([0-9.]+) of", text, re.MULTILINE))
+    assert weights == pytest.approx(0.3341, abs=1e-4)
+    assert activations == pytest.approx(0.8284, abs=1e-4)
+
+
 def test_the_reference_scores_the_same():
     assert inside(reference_perplexity(Reference(MODEL)))
 
