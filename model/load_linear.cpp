@@ -8,6 +8,8 @@
 
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
+#include "model/first_error.h"
+#include "model/gguf_verify.h"
 #include "model/printable.h"
 
 namespace tritbench {
@@ -25,6 +27,35 @@ tb_tile tile_of(const tb_kernel& kernel, const StoredMatrix& stored) {
     as_stored.kernel = stored.format().codec;
     as_stored.tile = stored.format().tile;
     return call_tile(kernel, as_stored);
+}
+
+// Weights that a quantised kernel takes as the file has them: what they are is the file's affair.
+bool taken_as_quantised(const tb_kernel& kernel, const StoredMatrix& stored) {
+    return kernel.weight_kind == TB_WEIGHT_QUANTISED && can_map(kernel, stored);
+}
+
+void load_quantised(const LinearJob& job, const tb_kernel& kernel, ThreadPool& pool) {
+    check_values(job.stored, pool);
+    job.into->weights = map_packed(kernel, job.stored);
+    job.into->rows = [stored = job.stored](int64_t begin, int64_t end, int8_t*, float* values,
+                                           float* scales) {
+        scales[0] = 1.0F;
+        stored.values(begin, end, values);
+    };
+}
+
+void load_ternary(const LinearJob& job, const tb_kernel& kernel, ThreadPool& pool) {
+    const bool has_layout = can_map(kernel, job.stored);
+    // Packing reads every code anyway.
+    job.into->source = std::make_unique<const TernaryMatrix>(
+        pool, job.stored, has_layout ? TernaryMatrix::Read::Values : TernaryMatrix::Read::Scales);
+    job.into->rows = job.into->source->rows_for(kernel);
+    if (has_layout && job.into->source->codes_are_trits()) {
+        job.into->weights = map_packed(kernel, job.stored);
+    } else {
+        job.into->weights = pack_weights(pool, kernel, tile_of(kernel, job.stored),
+                                         job.stored.shape(), job.into->rows);
+    }
 }
 
 }  // namespace
@@ -48,6 +79,21 @@ PackedWeights map_packed(const tb_kernel& kernel, const StoredMatrix& stored) {
     return out;
 }
 
+void check_values(const StoredMatrix& stored, ThreadPool& pool) {
+    const TensorCheck check = check_tensor(stored.tensor(), pool);
+    if (!check.problem.empty()) {
+        throw Error(fmt::format("{}: tensor {}: {}", printable(stored.file().path().string(), 300),
+                                printable(stored.tensor().name), check.problem));
+    }
+    if (stored.format().codec->weight_kind != TB_WEIGHT_QUANTISED) return;
+    constexpr int64_t chunk = 32;
+    for_chunks(pool, stored.shape().n, chunk, [&](auto&& next) {
+        std::vector<float> values(static_cast<size_t>(chunk * stored.shape().k));
+        int64_t begin = 0, end = 0;
+        while (next(&begin, &end)) stored.values(begin, end, values.data());
+    });
+}
+
 void load_linears(const std::vector<LinearJob>& jobs, const tb_kernel& kernel, ThreadPool& pool,
                   const LoadProgress& progress) {
     uint64_t total = 0, done = 0;
@@ -58,17 +104,11 @@ void load_linears(const std::vector<LinearJob>& jobs, const tb_kernel& kernel, T
         total += kernel.packed_size(&shape, &tile);
     }
     for (const LinearJob& job : jobs) {
-        const bool has_layout = can_map(kernel, job.stored);
-        // Packing reads every code anyway.
-        auto source = std::make_unique<const TernaryMatrix>(
-            pool, job.stored,
-            has_layout ? TernaryMatrix::Read::Values : TernaryMatrix::Read::Scales);
-        const bool mapped = has_layout && source->codes_are_trits();
-        const RowProvider rows = source->rows_for(kernel);
-        job.into->weights = mapped ? map_packed(kernel, job.stored)
-                                   : pack_weights(pool, kernel, tile_of(kernel, job.stored),
-                                                  job.stored.shape(), rows);
-        job.into->source = std::move(source);
+        if (taken_as_quantised(kernel, job.stored)) {
+            load_quantised(job, kernel, pool);
+        } else {
+            load_ternary(job, kernel, pool);
+        }
         done += job.into->weights.bytes.size();
         if (progress) progress(done, total);
     }
@@ -77,9 +117,11 @@ void load_linears(const std::vector<LinearJob>& jobs, const tb_kernel& kernel, T
 void check_linears(const std::vector<LinearJob>& jobs, ThreadPool* pool) {
     ThreadPool caller(1, {}, false);
     for (const LinearJob& job : jobs) {
-        const bool scale_only =
-            job.stored.ternary() && job.stored.format().codec->scale_granularity == TB_SCALE_TENSOR;
-        if (pool != nullptr) {
+        const tb_kernel& codec = *job.stored.format().codec;
+        const bool scale_only = job.stored.ternary() && codec.scale_granularity == TB_SCALE_TENSOR;
+        if (pool != nullptr && codec.weight_kind == TB_WEIGHT_QUANTISED) {
+            check_values(job.stored, *pool);
+        } else if (pool != nullptr) {
             TernaryMatrix(*pool, job.stored, TernaryMatrix::Read::Values);
         } else if (scale_only) {
             TernaryMatrix(caller, job.stored, TernaryMatrix::Read::Scales);

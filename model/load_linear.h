@@ -18,9 +18,15 @@ struct LinearJob {
 };
 
 // Loads the layers one after another, each in parallel. Throws Error, naming file and tensor, on
-// values that are not ternary, and if the kernel cannot hold a shape or a tile.
+// values that are not ternary, and if the kernel cannot hold a shape or a tile. Only a kernel of
+// q8_0, q6_k or q4_0 takes a matrix of its own layout as it is, ternary or not: these encodings
+// round, and files of other quantisers have them.
 void load_linears(const std::vector<LinearJob>& jobs, const tb_kernel& kernel, ThreadPool& pool,
                   const LoadProgress& progress);
+
+// No NaN, and no code that a kernel would take for another one. Throws Error, naming file and
+// tensor.
+void check_values(const StoredMatrix& stored, ThreadPool& pool);
 
 // Only looks at them: at the scales that follow a tensor's codes, and with a pool at every value.
 void check_linears(const std::vector<LinearJob>& jobs, ThreadPool* pool);

@@ -11,11 +11,12 @@
 
 namespace tritbench {
 
-// A ternary layer: packed for the kernel, and the matrix of the file that it was packed from.
+// A linear layer: packed for the kernel, and the matrix of the file that it was packed from.
 struct Linear {
     PackedWeights weights;
-    std::unique_ptr<const TernaryMatrix> source;
-    float output_scale = 1.0F;  // what results are multiplied with
+    std::unique_ptr<const TernaryMatrix> source;  // null: quantised weights, taken as they are
+    RowProvider rows;                             // of the file, for the kernel that packed them
+    float output_scale = 1.0F;                    // what results are multiplied with
 };
 
 struct Layer {
@@ -36,8 +37,8 @@ struct Model::Impl {
     PackedWeights head;                     // in the file's own layout, [vocab][hidden]
     const tb_kernel* head_kernel = nullptr;
     std::vector<Model::NamedLinear> linears;
-    std::vector<const TernaryMatrix*> sources;  // of the linears
-    uint64_t other_parameters = 0;              // all but those of the linears
+    std::vector<const Linear*> sources;  // of the linears
+    uint64_t other_parameters = 0;       // all but those of the linears
 
     int64_t q_dim() const { return config.heads * config.head_dim; }
     int64_t kv_dim() const { return config.kv_heads * config.head_dim; }

@@ -90,7 +90,9 @@ class Model {
 // ...; "" if no kernel reads their bytes as they are (I2_S as Arm and Row4 have it) or they are not
 // ternary by type. Throws Error if the file is no model.
 std::string linear_layout(const GgufFile& file, const LoadOptions& options = {});
-// The fastest exact kernel here for a file: of that layout if it can be mapped, else of i2s.
+// The fastest exact kernel here for a file: of that layout if it can be mapped, else of i2s. For
+// linear layers in q8_0, q6_k or q4_0 that are not ternary (the first is looked at), the fastest of
+// their layout.
 const tb_kernel& default_kernel(const GgufFile& file, const LoadOptions& options = {});
 
 // One sequence: KV cache and work buffers. Allocates in its constructor only.

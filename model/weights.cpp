@@ -9,8 +9,6 @@
 
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
-#include "model/first_error.h"
-#include "model/gguf_verify.h"
 #include "model/load_linear.h"
 #include "model/model_impl.h"
 #include "model/printable.h"
@@ -92,35 +90,19 @@ void will_need(std::span<const std::byte> bytes) {
     madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);  // only advice
 }
 
-// No NaN, and no code that a kernel would take for another one.
-void check_head(const StoredMatrix& head, ThreadPool& pool) {
-    const TensorCheck check = check_tensor(head.tensor(), pool);
-    if (!check.problem.empty()) {
-        throw Error(fmt::format("{}: tensor {}: {}", where(head.file()), head.tensor().name,
-                                check.problem));
-    }
-    if (head.format().codec->weight_kind != TB_WEIGHT_QUANTISED) return;
-    constexpr int64_t chunk = 32;
-    for_chunks(pool, head.shape().n, chunk, [&](auto&& next) {
-        std::vector<float> values(static_cast<size_t>(chunk * head.shape().k));
-        int64_t begin = 0, end = 0;
-        while (next(&begin, &end)) head.values(begin, end, values.data());
-    });
-}
-
 // The head runs on the layout that it is stored in.
 void load_head(Model::Impl& model, const StoredMatrix& head, ThreadPool& pool) {
     const char* layout = head.format().codec->layout;
     model.head_kernel = best_kernel_of_layout(layout);  // there is one for every CPU
     will_need(head.packed());
-    check_head(head, pool);
+    check_values(head, pool);
     model.head = map_packed(*model.head_kernel, head);
 }
 
 void name_linears(Model::Impl& model, const std::vector<LinearJob>& jobs) {
     for (const LinearJob& job : jobs) {
         model.linears.push_back({job.name, &job.into->weights});
-        model.sources.push_back(job.into->source.get());
+        model.sources.push_back(job.into);
     }
 }
 
@@ -160,14 +142,38 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const GgufFile> file,
     return std::make_shared<const Model>(std::move(impl));
 }
 
-std::string linear_layout(const GgufFile& file, const LoadOptions& options) {
+namespace {
+
+// The matrix that stands for all linear layers.
+StoredMatrix first_linear(const GgufFile& file, const LoadOptions& options) {
     TensorTable table(file, options);
     const ModelConfig c = read_config(file);
-    const StoredMatrix q = table.matrix("blk.0.attn_q.weight", {c.heads * c.head_dim, c.hidden});
-    return q.ternary() && !q.packed().empty() ? q.format().codec->layout : "";
+    return table.matrix("blk.0.attn_q.weight", {c.heads * c.head_dim, c.hidden});
+}
+
+bool is_ternary(const StoredMatrix& stored) {
+    ThreadPool caller(1, {}, false);
+    try {
+        TernaryMatrix(caller, stored, TernaryMatrix::Read::Values);
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+}  // namespace
+
+std::string linear_layout(const GgufFile& file, const LoadOptions& options) {
+    const StoredMatrix stored = first_linear(file, options);
+    return stored.ternary() && !stored.packed().empty() ? stored.format().codec->layout : "";
 }
 
 const tb_kernel& default_kernel(const GgufFile& file, const LoadOptions& options) {
+    const StoredMatrix first = first_linear(file, options);
+    const tb_kernel& codec = *first.format().codec;
+    if (codec.weight_kind == TB_WEIGHT_QUANTISED && !is_ternary(first)) {
+        return *best_kernel_of_layout(codec.layout);
+    }
     const std::string stored = linear_layout(file, options);
     const std::string layout = stored.empty() ? "i2s" : stored;
     const tb_kernel* best = nullptr;
@@ -180,7 +186,7 @@ const tb_kernel& default_kernel(const GgufFile& file, const LoadOptions& options
 
 RowProvider Model::canonical_rows(const std::string& name) const {
     for (size_t i = 0; i < impl_->linears.size(); ++i) {
-        if (impl_->linears[i].name == name) return impl_->sources[i]->rows_for(*impl_->kernel);
+        if (impl_->linears[i].name == name) return impl_->sources[i]->rows;
     }
     throw Error(
         fmt::format("{}: tensor {}: not a linear layer of this model", where(file()), name));

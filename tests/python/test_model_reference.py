@@ -167,13 +167,30 @@ def test_linear_layers_of_every_type(tritbench, tmp_path, linear):
     require_equal(run_case(tritbench, path, *flags, unsaid=unsaid))
 
 
-@pytest.mark.parametrize("linear", FLOATS)
-def test_linear_layers_that_are_not_ternary_are_named(tritbench, tmp_path, linear):
-    path = SmallModel(linear=linear, ternary=False).write(tmp_path / "model.gguf")
-    command = [tritbench, "logits", "-m", str(path), "--tokens", "1"]
+def refusal(tritbench, path, *flags):
+    command = [tritbench, "logits", "-m", str(path), "--tokens", "1", *flags]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == ""
-    assert "blk.0.attn_q.weight" in done.stderr and "ternary" in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("linear", ["f32", "f16", "bf16"])
+def test_linear_layers_that_are_not_ternary_are_named(tritbench, tmp_path, linear):
+    path = SmallModel(linear=linear, ternary=False).write(tmp_path / "model.gguf")
+    error = refusal(tritbench, path)
+    assert "blk.0.attn_q.weight" in error and "ternary" in error
+
+
+@pytest.mark.parametrize("linear", ["q8_0", "q6_k", "q4_0"])
+def test_quantised_linear_layers_run_as_they_are(tritbench, tmp_path, linear):
+    """Their kernels quantise activations block by block, which the reference does not."""
+    path = SmallModel(linear=linear, ternary=False).write(tmp_path / "model.gguf")
+    case = run_case(tritbench, path)
+    assert 0 < nmse(case.found, case.expected) < 1e-3
+    scalar = run_logits(tritbench, path, case.tokens, tmp_path / "scalar.bin", "--kernel", f"{linear}_scalar")
+    assert nmse(scalar, case.found) < 1e-3
+    error = refusal(tritbench, path, "--kernel", "i2s_scalar")
+    assert "blk.0.attn_q.weight" in error and "ternary" in error
 
 
 @pytest.mark.parametrize("layout", ["x86", "arm", "row4"])
