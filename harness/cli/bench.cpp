@@ -12,7 +12,7 @@
 namespace tritbench::cli {
 namespace {
 
-struct Options {
+struct BenchFlags {
     std::string kernels = "*";
     std::string shapes = "2560x2560";
     std::string batches = "1";
@@ -33,7 +33,7 @@ struct Options {
     }
 };
 
-KernelAxes axes_of(const Options& options) {
+KernelAxes axes_of(const BenchFlags& options) {
     KernelAxes axes;
     axes.spec = "bench";
     axes.kernels = match_kernels(options.kernels);
@@ -60,7 +60,7 @@ KernelAxes axes_of(const Options& options) {
 }  // namespace
 
 void add_bench(CLI::App& app, int* exit_code) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<BenchFlags>();
     CLI::App* command =
         app.add_subcommand("bench", "Measure single matrix products y[M,N] = x[M,K] W[N,K]^T");
     command

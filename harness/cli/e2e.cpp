@@ -15,7 +15,7 @@
 namespace tritbench::cli {
 namespace {
 
-struct Options {
+struct E2eFlags {
     std::vector<std::string> files;
     std::string prompts = "128";
     std::string decodes = "32";
@@ -46,7 +46,7 @@ std::vector<int64_t> counts(const std::string& text, const std::string& where) {
     return values;
 }
 
-ModelAxes axes_of(const Options& options) {
+ModelAxes axes_of(const E2eFlags& options) {
     ModelAxes axes;
     axes.spec = "e2e";
     axes.kernels = match_kernels(options.kernels);
@@ -72,7 +72,7 @@ ModelAxes axes_of(const Options& options) {
 }  // namespace
 
 void add_e2e(CLI::App& app, int* exit_code) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<E2eFlags>();
     CLI::App* command = app.add_subcommand(
         "e2e", "Measure complete models: tokens per second of prefill (pp) and decode (tg)");
     command->add_option("-m,--model", options->files, "GGUF files, comma separated")

@@ -12,7 +12,7 @@
 namespace tritbench::cli {
 namespace {
 
-struct Options {
+struct KernelsFlags {
     std::string glob = "*";
     bool json = false, csv = false;
 };
@@ -75,7 +75,7 @@ void print_table(const std::vector<const tb_kernel*>& kernels) {
 }  // namespace
 
 void add_kernels(CLI::App& app, int* /*exit_code*/) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<KernelsFlags>();
     CLI::App* command = app.add_subcommand(
         "kernels",
         "List the kernels: id, ISA, bits per weight, exactness, tiles, runs here or not");

@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 
+#include "harness/block.h"
 #include "harness/cli/commands.h"
 #include "harness/environment.h"
 #include "harness/progress.h"
@@ -17,7 +18,7 @@ namespace tritbench::cli {
 
 namespace {
 
-struct Options {
+struct RooflineFlags {
     std::vector<int> threads;
     std::vector<std::string> footprints, memory;
     bool json = false, csv = false, quick = false;
@@ -70,7 +71,7 @@ std::vector<uint64_t> default_footprints(int threads, bool quick) {
 
 // Every size with every kind asked for. Left to itself, small pages are measured only where there
 // is more than one huge page to compare with.
-std::vector<ReadJob> read_jobs(const Options& options, const CeilingOptions& ceiling) {
+std::vector<ReadJob> read_jobs(const RooflineFlags& options, const CeilingOptions& ceiling) {
     std::vector<AllocationKind> kinds;
     for (const std::string& name : options.memory) kinds.push_back(parse_allocation(name));
     const bool by_default = kinds.empty();
@@ -98,7 +99,7 @@ std::vector<ReadJob> read_jobs(const Options& options, const CeilingOptions& cei
     return jobs;
 }
 
-void check_threads(Options& options) {
+void check_threads(RooflineFlags& options) {
     const auto cpus = static_cast<int>(allowed_cpus().size());
     if (options.threads.empty()) {
         options.threads = {1};
@@ -110,10 +111,6 @@ void check_threads(Options& options) {
                 "roofline --threads: {} does not fit this machine; expected 1 to {}, the CPUs this "
                 "process may use",
                 threads, cpus));
-}
-
-std::string pins_text(const ThreadPool& pool) {
-    return fmt::format("{}", fmt::join(pool.pins(), " "));
 }
 
 void add_peaks(std::vector<Row>& rows, const std::string& what, const char* unit,
@@ -131,7 +128,7 @@ void add_peaks(std::vector<Row>& rows, const std::string& what, const char* unit
     }
 }
 
-std::vector<Row> measure(const Options& options) {
+std::vector<Row> measure(const RooflineFlags& options) {
     CeilingOptions ceiling;
     ceiling.probe_seconds = options.quick ? 0.03 : 0.07;
     ceiling.tries = options.quick ? 2 : 3;
@@ -247,7 +244,7 @@ void print_table(const std::vector<Row>& rows) {
 void add_roofline(CLI::App& app, int* /*exit_code*/) {
     CLI::App* command = app.add_subcommand(
         "roofline", "Measure this machine's ceilings: read bandwidth, dot products, lookups");
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<RooflineFlags>();
     command->add_option("--threads", options->threads, "Thread counts (default: 1 and all)")
         ->delimiter(',');
     command

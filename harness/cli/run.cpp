@@ -28,7 +28,7 @@ namespace {
 constexpr int64_t kDefaultContext = 2048;
 constexpr int64_t kBatch = 256;
 
-struct RunFlags {
+struct GenerateFlags {
     ModelFlags model;
     std::string prompt, prompt_file, system, chat_template;
     bool has_prompt = false, chat = false;
@@ -46,7 +46,7 @@ void show(std::string_view text) {
 }
 
 // As llama.cpp: the last line feed of a file, which editors add, is not part of the prompt.
-std::string prompt_text(const RunFlags& flags) {
+std::string prompt_text(const GenerateFlags& flags) {
     if (flags.has_prompt && !flags.prompt_file.empty()) {
         throw Error("run: give either -p TEXT or -f FILE");
     }
@@ -59,7 +59,7 @@ std::string prompt_text(const RunFlags& flags) {
 // The model, its tokenizer and one session of it.
 class Runner {
   public:
-    explicit Runner(const RunFlags& flags)
+    explicit Runner(const GenerateFlags& flags)
         : flags_(flags),
           kernel_(choose_kernel(flags.model)),
           file_(std::make_shared<const GgufFile>(flags.model.file)),
@@ -89,7 +89,7 @@ class Runner {
     void say_context_full() const;
     void say_times() const;
 
-    const RunFlags& flags_;
+    const GenerateFlags& flags_;
     const tb_kernel& kernel_;
     std::shared_ptr<const GgufFile> file_;
     std::unique_ptr<const Tokenizer> tokenizer_;
@@ -223,7 +223,7 @@ void add_sampler_flags(CLI::App& command, SamplerOptions& o) {
 void add_run(CLI::App& app, int* exit_code) {
     auto* command =
         app.add_subcommand("run", "Generate text from a prompt, or hold a conversation");
-    auto flags = std::make_shared<RunFlags>();
+    auto flags = std::make_shared<GenerateFlags>();
     add_model_flags(*command, flags->model);
     auto* prompt = command->add_option("-p,--prompt", flags->prompt, "The prompt");
     command->add_option("-f,--file", flags->prompt_file, "A file with the prompt");

@@ -12,7 +12,7 @@
 namespace tritbench::cli {
 namespace {
 
-struct Options {
+struct SweepFlags {
     std::string spec;
     std::string models_folder = "models";
     bool dry_run = false;
@@ -36,7 +36,7 @@ void print_cells(const Spec& spec) {
 }  // namespace
 
 void add_sweep(CLI::App& app, int* exit_code) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<SweepFlags>();
     CLI::App* command = app.add_subcommand(
         "sweep", "Run an experiment file (experiments/*.toml); resumes an interrupted one");
     command->add_option("spec", options->spec, "Experiment file")->required();

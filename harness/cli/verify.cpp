@@ -16,7 +16,7 @@ namespace tritbench::cli {
 
 namespace {
 
-struct Options {
+struct VerifyFlags {
     std::string globs = "*";
     bool full = false;
     bool json = false;
@@ -103,7 +103,7 @@ void print_line(const Verdict& v) {
     std::fflush(stdout);
 }
 
-int run(const Options& options) {
+int run(const VerifyFlags& options) {
     const std::vector<const tb_kernel*> kernels = match_kernels(options.globs);
     std::vector<Verdict> verdicts;
     size_t wrong = 0, proved = 0;
@@ -131,7 +131,7 @@ int run(const Options& options) {
 }  // namespace
 
 void add_verify(CLI::App& app, int* exit_code) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<VerifyFlags>();
     CLI::App* command =
         app.add_subcommand("verify", "Prove kernels against the oracle (exit 1 if one is wrong)");
     command->add_option("kernels", options->globs, "globs, comma separated; !glob takes away");
