@@ -10,6 +10,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "plots"))
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes a minute with a sanitizer; ./run-tests --quick leaves it out")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

@@ -16,6 +16,8 @@ from trained_model import (
     EXCERPT, LINEAR, MODEL, Edited, engine_perplexity, perplexity_of_logits, reference_perplexity,
 )
 
+pytestmark = pytest.mark.long
+
 # PyTorch's float32 evaluation of the exported checkpoint (model/train/README.md), give or take 0.2 %:
 # an int8 that falls on the other side of a tie moves it in the fifth digit.
 EXPECTED = 15.1068
