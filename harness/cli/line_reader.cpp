@@ -15,7 +15,7 @@ namespace tritbench::cli {
 
 namespace {
 
-constexpr size_t kMostBytes = size_t{16} << 20;
+constexpr size_t kMostLineBytes = size_t{16} << 20;
 // poll() returns early for a signal, but one may come just before it.
 constexpr int kPollMs = 200;
 
@@ -30,8 +30,8 @@ std::optional<std::string> LineReader::next() {
             return line;
         }
         looked = ahead_.size();
-        if (looked > kMostBytes) {
-            throw Error(fmt::format("standard input: a line of more than {} bytes", kMostBytes));
+        if (looked > kMostLineBytes) {
+            throw Error(fmt::format("standard input: a line of more than {} bytes", kMostLineBytes));
         }
         if (ended_) {
             if (ahead_.empty()) return std::nullopt;
