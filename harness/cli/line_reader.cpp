@@ -31,7 +31,8 @@ std::optional<std::string> LineReader::next() {
         }
         looked = ahead_.size();
         if (looked > kMostLineBytes) {
-            throw Error(fmt::format("standard input: a line of more than {} bytes", kMostLineBytes));
+            throw Error(
+                fmt::format("standard input: a line of more than {} bytes", kMostLineBytes));
         }
         if (ended_) {
             if (ahead_.empty()) return std::nullopt;
