@@ -44,8 +44,8 @@ struct ZeroFraction {
 std::optional<ZeroFraction> zero_fraction(const GgufFile& file, const LoadOptions& options,
                                           ThreadPool& pool);
 
-// Mean over the layers of the fraction of zeros among the eight-bit activations that enter ffn_down,
-// if the file says it (`convert` copies it from a config.json that does).
+// Mean over the layers of the fraction of zeros among the eight-bit activations that enter
+// ffn_down, if the file says it (`convert` copies it from a config.json that does).
 std::optional<double> trained_activation_zeros(const GgufFile& file);
 
 }  // namespace tritbench::cli
