@@ -29,27 +29,7 @@ GgmlType type_of(DummyTensor::Kind kind) {
 
 void set_keys(GgufWriter& writer, const DummyOptions& options) {
     const ModelConfig& c = options.config;
-    const std::string prefix = c.architecture + ".";
-    const auto u32 = [&](const char* key, int64_t value) {
-        writer.set_u32(prefix + key, static_cast<uint32_t>(value));
-    };
-    writer.set_text("general.architecture", c.architecture);
-    writer.set_text("general.name", c.name);
-    writer.set_u32("general.file_type", 40);  // mostly I2_S, in bitnet.cpp's numbering
-    u32("vocab_size", c.vocab);
-    u32("context_length", c.context);
-    u32("embedding_length", c.hidden);
-    u32("block_count", c.layers);
-    u32("feed_forward_length", c.ffn);
-    u32("rope.dimension_count", c.head_dim);
-    if (c.head_dim * c.heads != c.hidden) {
-        u32("attention.key_length", c.head_dim);
-        u32("attention.value_length", c.head_dim);
-    }
-    u32("attention.head_count", c.heads);
-    u32("attention.head_count_kv", c.kv_heads);
-    writer.set_f32(prefix + "attention.layer_norm_rms_epsilon", c.norm_eps);
-    writer.set_f32(prefix + "rope.freq_base", static_cast<float>(c.rope_base));
+    write_config(writer, c, 40);  // mostly I2_S, in bitnet.cpp's numbering
     // llama.cpp loads a model without a tokenizer when it is named so.
     writer.set_text("tokenizer.ggml.model", "no_vocab");
     const bool llama3 = c.vocab == 128256;

@@ -8,32 +8,26 @@
 #include <cstring>
 
 #include "kernels/api/error.h"
+#include "model/random.h"
 
 namespace tritbench {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "lanes of a word are taken by memcpy");
 
-constexpr uint64_t kGolden = 0x9E3779B97F4A7C15;
-
-// The finaliser of splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators).
-constexpr uint64_t mix(uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    return z ^ (z >> 31);
-}
+constexpr uint64_t kGolden = 0x9E3779B97F4A7C15;  // what splitmix64 steps its state by
 
 constexpr uint64_t tensor_key(uint64_t seed, uint64_t tensor) {
-    return mix(mix(seed + kGolden) + (tensor + 1) * kGolden);
+    return mix64(mix64(seed) + tensor * kGolden);
 }
 
 constexpr uint64_t word(uint64_t key, uint64_t index) {
-    return mix(key + (index + 1) * kGolden);
+    return mix64(key + index * kGolden);
 }
 
 // A word apart from those of the elements, for numbers that belong to the tensor as a whole.
 constexpr uint64_t tensor_word(uint64_t key) {
-    return mix(~key);
+    return mix64(~key - kGolden);
 }
 
 // 16 random bits to an I2_S code: 1 (zero) below the threshold, else 0 (-1) or 2 (+1) by the low

@@ -53,6 +53,9 @@ std::string cell_key(const Cell& cell, const std::string& machine_id) {
         if (cell.load.i2s != I2sLayout::X86) {
             text += fmt::format("|{}", i2s_layout_name(cell.load.i2s));
         }
+        for (const TlTile& t : cell.load.tl_tiles) {
+            text += fmt::format("|{}x{}:{},{},{}", t.n, t.k, t.BM, t.BK, t.bm);
+        }
     }
     return hex16(fnv1a64(text.data(), text.size()));
 }

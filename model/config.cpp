@@ -168,4 +168,28 @@ ModelConfig read_config(const GgufFile& file) {
     return config;
 }
 
+void write_config(GgufWriter& writer, const ModelConfig& c, int64_t file_type) {
+    const std::string prefix = c.architecture + ".";
+    const auto u32 = [&](const char* key, int64_t value) {
+        writer.set_u32(prefix + key, static_cast<uint32_t>(value));
+    };
+    writer.set_text("general.architecture", c.architecture);
+    writer.set_text("general.name", c.name);
+    if (file_type >= 0) writer.set_u32("general.file_type", static_cast<uint32_t>(file_type));
+    u32("vocab_size", c.vocab);
+    u32("context_length", c.context);
+    u32("embedding_length", c.hidden);
+    u32("block_count", c.layers);
+    u32("feed_forward_length", c.ffn);
+    u32("rope.dimension_count", c.head_dim);
+    if (c.head_dim * c.heads != c.hidden) {
+        u32("attention.key_length", c.head_dim);
+        u32("attention.value_length", c.head_dim);
+    }
+    u32("attention.head_count", c.heads);
+    u32("attention.head_count_kv", c.kv_heads);
+    writer.set_f32(prefix + "attention.layer_norm_rms_epsilon", c.norm_eps);
+    writer.set_f32(prefix + "rope.freq_base", static_cast<float>(c.rope_base));
+}
+
 }  // namespace tritbench

@@ -8,6 +8,7 @@
 namespace tritbench {
 
 class GgufFile;
+class GgufWriter;
 
 enum class Activation {
     Relu2,  // max(gate, 0)^2 * up: bitnet-b1.58, bitnet-25
@@ -46,5 +47,9 @@ bool set_architecture(ModelConfig& config, std::string_view architecture);
 
 // Throws Error naming file and key on anything missing or impossible.
 ModelConfig read_config(const GgufFile& file);
+
+// The keys that read_config reads, and general.file_type unless it is negative. What follows from
+// the architecture is not written, nor is tied_head, which the tensors tell.
+void write_config(GgufWriter& writer, const ModelConfig& config, int64_t file_type);
 
 }  // namespace tritbench

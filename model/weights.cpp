@@ -151,6 +151,11 @@ StoredMatrix first_linear(const GgufFile& file, const LoadOptions& options) {
     return table.matrix("blk.0.attn_q.weight", {c.heads * c.head_dim, c.hidden});
 }
 
+// "" if no ternary kernel reads the bytes as they are.
+std::string mapped_layout(const StoredMatrix& stored) {
+    return stored.ternary() && !stored.packed().empty() ? stored.format().codec->layout : "";
+}
+
 bool is_ternary(const StoredMatrix& stored) {
     ThreadPool caller(1, {}, false);
     try {
@@ -164,8 +169,7 @@ bool is_ternary(const StoredMatrix& stored) {
 }  // namespace
 
 std::string linear_layout(const GgufFile& file, const LoadOptions& options) {
-    const StoredMatrix stored = first_linear(file, options);
-    return stored.ternary() && !stored.packed().empty() ? stored.format().codec->layout : "";
+    return mapped_layout(first_linear(file, options));
 }
 
 const tb_kernel& default_kernel(const GgufFile& file, const LoadOptions& options) {
@@ -174,7 +178,7 @@ const tb_kernel& default_kernel(const GgufFile& file, const LoadOptions& options
     if (codec.weight_kind == TB_WEIGHT_QUANTISED && !is_ternary(first)) {
         return *best_kernel_of_layout(codec.layout);
     }
-    const std::string stored = linear_layout(file, options);
+    const std::string stored = mapped_layout(first);
     const std::string layout = stored.empty() ? "i2s" : stored;
     const tb_kernel* best = nullptr;
     for (const tb_kernel* kernel : all_kernels()) {

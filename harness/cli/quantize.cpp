@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "harness/cli/commands.h"
+#include "harness/cli/model_flags.h"
 #include "harness/cli/output_flags.h"
 #include "kernels/api/error.h"
 #include "model/convert/requantize.h"
@@ -11,7 +12,8 @@ namespace {
 
 struct QuantizeFlags {
     OutputFlags out;
-    std::string input, i2s_layout = "x86", kernel_config;
+    LoadFlags load;
+    std::string input;
 };
 
 int run_quantize(const QuantizeFlags& flags) {
@@ -21,10 +23,7 @@ int run_quantize(const QuantizeFlags& flags) {
     RequantizeOptions options;
     options.linear = flags.out.linear_format();
     options.outer = flags.out.outer_formats();
-    options.source.i2s = parse_i2s_layout(flags.i2s_layout);
-    if (!flags.kernel_config.empty()) {
-        options.source.tl_tiles = read_kernel_config(flags.kernel_config);
-    }
+    options.source = flags.load.options();
     const GgufFile source(flags.input);
     refuse_same_file(source, flags.out.output);
     check_output(flags.out.output, flags.out.force);
@@ -44,13 +43,7 @@ void add_quantize(CLI::App& app, int* exit_code) {
     command->add_option("input", flags->input, "The GGUF file to read")->required();
     command->add_option("output", flags->out.output, "The GGUF file to write")->required();
     add_output_flags(*command, flags->out);
-    command
-        ->add_option("--i2s-layout", flags->i2s_layout,
-                     "Layout of the I2_S tensors that are read: x86, arm or row4")
-        ->capture_default_str();
-    command->add_option("--kernel-config", flags->kernel_config,
-                        "kernel_config.ini: the tiles of TL1 and TL2 tensors whose file does not "
-                        "say them");
+    add_load_flags(*command, flags->load);
     command->callback([flags, exit_code] { *exit_code = run_quantize(*flags); });
 }
 

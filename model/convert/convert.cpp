@@ -19,35 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void set_config_keys(GgufWriter& writer, const HfConfig& config, const std::string& name,
-                     int64_t file_type) {
-    const ModelConfig& c = config.model;
-    const std::string prefix = c.architecture + ".";
-    const auto u32 = [&](const char* key, int64_t value) {
-        writer.set_u32(prefix + key, static_cast<uint32_t>(value));
-    };
-    writer.set_text("general.architecture", c.architecture);
-    writer.set_text("general.name", name);
-    if (file_type >= 0) writer.set_u32("general.file_type", static_cast<uint32_t>(file_type));
-    u32("vocab_size", c.vocab);
-    u32("context_length", c.context);
-    u32("embedding_length", c.hidden);
-    u32("block_count", c.layers);
-    u32("feed_forward_length", c.ffn);
-    u32("rope.dimension_count", c.head_dim);
-    if (c.head_dim * c.heads != c.hidden) {
-        u32("attention.key_length", c.head_dim);
-        u32("attention.value_length", c.head_dim);
-    }
-    u32("attention.head_count", c.heads);
-    u32("attention.head_count_kv", c.kv_heads);
-    writer.set_f32(prefix + "attention.layer_norm_rms_epsilon", c.norm_eps);
-    writer.set_f32(prefix + "rope.freq_base", static_cast<float>(c.rope_base));
-    if (!config.ffn_down_zeros.empty()) {
-        writer.set_f32s("tritbench.ffn_down_zeros", config.ffn_down_zeros);
-    }
-}
-
 // The divisors of the frequencies, one for each pair of features: 1 for fast ones, `factor` for
 // slow ones, between them a blend of the frequencies.
 // (transformers modeling_rope_utils.py, _compute_llama3_parameters)
@@ -130,7 +101,7 @@ std::string folder_name(const fs::path& folder) {
 ConvertResult convert_folder(const fs::path& folder, const fs::path& output,
                              const ConvertOptions& options, ThreadPool& pool,
                              const ConvertProgress& progress) {
-    const HfConfig config = read_hf_config(folder / "config.json");
+    HfConfig config = read_hf_config(folder / "config.json");
     const SafetensorsFolder files(folder);
     const std::vector<HfTensor> tensors = plan_hf_tensors(config, files);
     ConvertResult result;
@@ -173,7 +144,11 @@ ConvertResult convert_folder(const fs::path& folder, const fs::path& output,
 
     const auto alignment = static_cast<uint32_t>(std::max(options.linear.codec->packed_align, 32));
     GgufWriter writer(output, alignment);
-    set_config_keys(writer, config, folder_name(folder), file_type_of(options.linear));
+    config.model.name = folder_name(folder);
+    write_config(writer, config.model, file_type_of(options.linear));
+    if (!config.ffn_down_zeros.empty()) {
+        writer.set_f32s("tritbench.ffn_down_zeros", config.ffn_down_zeros);
+    }
     if (options.tokenizer) {
         set_tokenizer_keys(
             writer, read_hf_tokenizer(folder, config.model.vocab, options.pre, &result.notes));
