@@ -55,7 +55,7 @@ ProofResult ModelRun::prove(int64_t m, const std::function<void()>& alive) {
     const int64_t begin = now_ns();
     ProofResult result{Proof::No, "the model has no linear layers"};
     for (const size_t i : proof_order(linears)) {
-        const auto& [name, weights] = linears[i];
+        const auto& [name, role, weights] = linears[i];
         const tb_tile tile = call_tile(kernel_, *weights);
         auto it = proofs_.find(name);
         if (it == proofs_.end()) {

@@ -57,15 +57,6 @@ int64_t PreparedBatch::m() const {
     return m_;
 }
 
-void PreparedBatch::prepare(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
-                            tb_shape shape, const float* x, int64_t m, int64_t ld) {
-    tb_activations act{};
-    act.m = m;
-    act.ld = ld;
-    act.x = x;
-    split(pool, kernel, tile, shape, act);
-}
-
 void PreparedBatch::prepare_int8(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
                                  tb_shape shape, const int8_t* q, const float* q_scale, int64_t m,
                                  int64_t ld) {
@@ -86,12 +77,19 @@ tb_status take_maximum(float value, float* out) {
     return {TB_BAD_INPUT, "an activation is infinite or not a number"};
 }
 
-// Both phases for the tokens [m_begin, m_end) on the calling thread.
+[[noreturn]] void refuse(const tb_kernel& kernel, const tb_shape& shape, const tb_tile& tile,
+                         int64_t m, tb_status status) {
+    throw Error(fmt::format("{}: cannot prepare {} tokens: {}", describe(kernel, shape, tile), m,
+                            reason_of(status)));
+}
+
+// Both phases for the tokens [m_begin, m_end) on the calling thread; absmax is null where the
+// maxima are known.
 tb_status prepare_tokens(const tb_kernel& kernel, const tb_tile& tile, const tb_shape& shape,
                          const tb_activations& act, int64_t m_begin, int64_t m_end, float* absmax,
                          void* prepared) {
     if (m_begin == m_end) return {TB_OK, nullptr};
-    if (act.x != nullptr) {
+    if (absmax != nullptr) {
         for (int64_t m = m_begin; m < m_end; ++m) {
             const tb_status status =
                 take_maximum(kernel.row_absmax(act.x + m * act.ld, shape.k), absmax + m);
@@ -103,6 +101,22 @@ tb_status prepare_tokens(const tb_kernel& kernel, const tb_tile& tile, const tb_
 
 }  // namespace
 
+void PreparedBatch::prepare(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
+                            tb_shape shape, const float* x, int64_t m, int64_t ld,
+                            const float* absmax) {
+    for (int64_t row = 0; absmax != nullptr && row < m; ++row) {
+        float ignored = 0.0F;
+        const tb_status status = take_maximum(absmax[row], &ignored);
+        if (status.code != TB_OK) refuse(kernel, shape, tile, m, status);
+    }
+    tb_activations act{};
+    act.m = m;
+    act.ld = ld;
+    act.x = x;
+    act.absmax = absmax;
+    split(pool, kernel, tile, shape, act);
+}
+
 void PreparedBatch::split(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
                           tb_shape shape, const tb_activations& given) {
     reserve(kernel, tile, shape, given.m);
@@ -111,9 +125,9 @@ void PreparedBatch::split(ThreadPool& pool, const tb_kernel& kernel, const tb_ti
     const int64_t block = round_up(given.m, kLineFloats);
     const auto floats = static_cast<size_t>(block * (workers + 1)) * sizeof(float);
     if (absmax_.size() < floats) absmax_ = AlignedBuffer(floats);
-    auto* const absmax = absmax_.as<float>();
     tb_activations act = given;
-    if (act.x != nullptr) act.absmax = absmax;
+    float* const absmax = act.x != nullptr && act.absmax == nullptr ? absmax_.as<float>() : nullptr;
+    if (absmax != nullptr) act.absmax = absmax;
     m_ = given.m;
 
     FirstStatus status;
@@ -127,7 +141,7 @@ void PreparedBatch::split(ThreadPool& pool, const tb_kernel& kernel, const tb_ti
         });
     } else {
         const int64_t step = std::max<int64_t>(1, kernel.prepare_k_step);
-        if (act.x != nullptr) {
+        if (absmax != nullptr) {
             pool.for_each_worker([&](int worker, int count) {
                 const auto [begin, end] = split_range(shape.k, step, worker, count);
                 float* partial = absmax + block * (worker + 1);
@@ -155,10 +169,7 @@ void PreparedBatch::split(ThreadPool& pool, const tb_kernel& kernel, const tb_ti
             });
         }
     }
-    if (status.get().code != TB_OK) {
-        throw Error(fmt::format("{}: cannot prepare {} tokens: {}", describe(kernel, shape, tile),
-                                act.m, reason_of(status.get())));
-    }
+    if (status.get().code != TB_OK) refuse(kernel, shape, tile, act.m, status.get());
 }
 
 void ProductScratch::reserve(const tb_kernel& kernel, const tb_tile& tile, tb_shape shape,
@@ -219,7 +230,11 @@ tb_product describe_product(const PackedWeights& weights, const tb_tile& tile,
 
 tb_tile call_tile(const tb_kernel& kernel, const PackedWeights& weights) {
     if (weights.kernel == &kernel) return weights.tile;
-    tb_tile tile = default_tile(kernel);
+    return call_tile(kernel, default_tile(kernel), weights);
+}
+
+tb_tile call_tile(const tb_kernel& kernel, const tb_tile& wanted, const PackedWeights& weights) {
+    tb_tile tile = wanted;
     const tb_kernel& packer = *weights.kernel;
     for (int i = 0; i < kernel.tile_param_count; ++i) {
         if ((kernel.tile_params[i].affects & TB_TILE_AFFECTS_PACK) == 0) continue;

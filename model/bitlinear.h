@@ -46,9 +46,11 @@ class PreparedBatch {
   public:
     // Grows the buffer so that m tokens of K = shape.k fit without allocation later.
     void reserve(const tb_kernel& kernel, const tb_tile& tile, tb_shape shape, int64_t m);
-    // Prepares m float rows, ld floats apart. Throws Error if a value is not finite.
+    // Prepares m float rows, ld floats apart. Throws Error if a value is not finite. A caller who
+    // knows max |x| of each row (norm_scale of ops.h finds it, NaN and infinity included) saves a
+    // pass over x with `absmax`, [m].
     void prepare(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile, tb_shape shape,
-                 const float* x, int64_t m, int64_t ld);
+                 const float* x, int64_t m, int64_t ld, const float* absmax = nullptr);
     // Prepares m int8 rows with their dequantisation scales.
     void prepare_int8(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
                       tb_shape shape, const int8_t* q, const float* q_scale, int64_t m, int64_t ld);
@@ -95,6 +97,8 @@ void multiply_all(ThreadPool& pool, const tb_kernel& kernel, std::span<const Pro
 // The tile to call `kernel` with: that of the weights if it packed them itself; if another kernel
 // of the layout did, its defaults, but what affects the packed bytes as the weights have it.
 tb_tile call_tile(const tb_kernel& kernel, const PackedWeights& weights);
+// `wanted`, but what affects the packed bytes as the weights have it.
+tb_tile call_tile(const tb_kernel& kernel, const tb_tile& wanted, const PackedWeights& weights);
 
 // The raw int32 sums of an exact kernel, split in the same way.
 void accumulate(ThreadPool& pool, const tb_kernel& kernel, const PackedWeights& weights,

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <string_view>
 
 #include "kernels/api/error.h"
 #include "model/first_error.h"
@@ -54,6 +55,19 @@ bool same_tile(const tb_tile& a, const tb_tile& b) {
     return std::memcmp(&a, &b, sizeof a) == 0;
 }
 
+// One preparation serves both calls.
+bool same_preparation(const PlanCall& a, const PlanCall& b) {
+    if (std::string_view(a.kernel->prepare_tag) != b.kernel->prepare_tag) return false;
+    const auto plain = [](const tb_kernel& kernel) {
+        for (int i = 0; i < kernel.tile_param_count; ++i) {
+            if ((kernel.tile_params[i].affects & TB_TILE_AFFECTS_PREPARE) != 0) return false;
+        }
+        return true;
+    };
+    if (a.kernel == b.kernel && same_tile(a.tile, b.tile)) return true;
+    return plain(*a.kernel) && plain(*b.kernel);
+}
+
 }  // namespace
 
 void Session::Impl::embed(std::span<const int32_t> tokens) {
@@ -61,8 +75,10 @@ void Session::Impl::embed(std::span<const int32_t> tokens) {
     FirstError error;
     for_tokens(pool, static_cast<int64_t>(tokens.size()), c.hidden, [&](int64_t t) {
         const int64_t row = tokens[static_cast<size_t>(t)];
+        float* to = x.as<float>() + t * c.hidden;
         try {
-            model.embedding->values(row, row + 1, x.as<float>() + t * c.hidden);
+            model.embedding->values(row, row + 1, to);
+            squares.as<float>()[t] = ops.sum_squares(to, c.hidden);
         } catch (...) {
             error.keep(std::current_exception());
         }
@@ -70,46 +86,60 @@ void Session::Impl::embed(std::span<const int32_t> tokens) {
     error.rethrow();
 }
 
-// y = RMSNorm(x) row by row; x and y may be the same rows.
+// y = RMSNorm(x), row by row; `squares` are those of x. Leaves the maxima of y in `maxima`.
 void Session::Impl::normalise(const float* from, const std::vector<float>& weights, int64_t m,
                               float* to) {
     const RoleScope scope(observer, Role::Norm);
     const auto width = static_cast<int64_t>(weights.size());
     for_tokens(pool, m, width, [&](int64_t t) {
-        ops.rms_norm(from + t * width, weights.data(), c.norm_eps, width, to + t * width);
+        maxima.as<float>()[t] = ops.norm_scale(from + t * width, squares.as<float>()[t],
+                                               weights.data(), c.norm_eps, width, to + t * width);
     });
 }
 
-// Products of the same m rows. Layers that were packed with different tiles may want differently
-// prepared rows, so that each tile is a group.
-void Session::Impl::project(const float* from, int64_t m,
+void Session::Impl::normalise_attended(const std::vector<float>& weights, int64_t m) {
+    const RoleScope scope(observer, Role::Norm);
+    for_tokens(pool, m, q_dim, [&](int64_t t) {
+        float* row = attended.as<float>() + t * q_dim;
+        maxima.as<float>()[t] = ops.norm_scale(row, ops.sum_squares(row, q_dim), weights.data(),
+                                               c.norm_eps, q_dim, row);
+    });
+}
+
+// Products of the same m rows, whose maxima are given if known. Layers of other kernels or tiles
+// may want differently prepared rows; consecutive ones with the same call run together.
+void Session::Impl::project(const float* from, const float* row_maxima, int64_t m,
                             std::initializer_list<Projection> projections) {
+    const PlanCall* prepared_for = nullptr;
     const Projection* begin = projections.begin();
     while (begin != projections.end()) {
-        const tb_tile tile = call_tile(kernel, begin->linear->weights);
+        const PlanCall& call = call_of(*begin->linear, m);
         const Projection* end = std::find_if(begin, projections.end(), [&](const Projection& p) {
-            return !same_tile(call_tile(kernel, p.linear->weights), tile);
+            const PlanCall& other = call_of(*p.linear, m);
+            return other.kernel != call.kernel || !same_tile(other.tile, call.tile);
         });
-        multiply_group(from, m, {begin, end}, tile);
+        if (prepared_for == nullptr || !same_preparation(*prepared_for, call)) {
+            const RoleScope scope(observer, Role::Prepare);
+            const tb_shape shape = begin->linear->weights.shape;
+            prepared.prepare(pool, *call.kernel, call.tile, shape, from, m, shape.k, row_maxima);
+            prepared_for = &call;
+        }
+        multiply_group(m, {begin, end}, call);
         begin = end;
     }
 }
 
-// Quantises m rows once and multiplies them with every layer of the group.
-void Session::Impl::multiply_group(const float* from, int64_t m, std::span<const Projection> group,
-                                   const tb_tile& tile) {
+// Multiplies the prepared rows with every layer of the group.
+void Session::Impl::multiply_group(int64_t m, std::span<const Projection> group,
+                                   const PlanCall& call) {
     std::array<Product, kMostProjections> products;
     for (size_t i = 0; i < group.size(); ++i) {
         const PackedWeights& weights = group[i].linear->weights;
         products.at(i) = {&weights, group[i].y, weights.shape.n};
     }
-    const tb_shape shape = group.front().linear->weights.shape;
-    {
-        const RoleScope scope(observer, Role::Prepare);
-        prepared.prepare(pool, kernel, tile, shape, from, m, shape.k);
-    }
     const RoleScope scope(observer, Role::Product);
-    multiply_all(pool, kernel, {products.data(), group.size()}, prepared, scratch, &tile);
+    multiply_all(pool, *call.kernel, {products.data(), group.size()}, prepared, scratch,
+                 &call.tile);
     for (const Projection& p : group) {
         const float scale = p.linear->output_scale;
         if (scale == 1.0F) continue;
@@ -118,120 +148,141 @@ void Session::Impl::multiply_group(const float* from, int64_t m, std::span<const
     }
 }
 
-void Session::Impl::rotate_and_store(int64_t layer, int64_t m) {
+void Session::Impl::rotate_and_store(int64_t layer, const Run& run) {
     const auto turn = c.rope == RopeKind::Neox ? ops.rope : ops.rope_pairs;
-    for_tokens(pool, m, q_dim + 2 * kv_dim, [&](int64_t t) {
-        const int64_t at = position + t;
-        float* key = k.as<float>() + t * kv_dim;
-        turn(q.as<float>() + t * q_dim, c.heads, c.head_dim, rope.cos(at), rope.sin(at));
+    for_tokens(pool, run.count, q_dim + 2 * kv_dim, [&](int64_t t) {
+        const int64_t row = run.first + t, at = run.position + t;
+        float* key = k.as<float>() + row * kv_dim;
+        turn(q.as<float>() + row * q_dim, c.heads, c.head_dim, rope.cos(at), rope.sin(at));
         turn(key, c.kv_heads, c.head_dim, rope.cos(at), rope.sin(at));
-        cache.store(layer, at, key, v.as<float>() + t * kv_dim);
+        cache.store(ops, run.sequence, layer, at, key, v.as<float>() + row * kv_dim);
     });
 }
 
 // Cuts tokens x heads into rectangles that workers take as they become free, the longest rows
 // first. Which worker computes one does not touch its bits.
-void Session::Impl::attend(int64_t layer, int64_t m) {
+void Session::Impl::attend(int64_t layer) {
+    tiles.clear();
+    int64_t sees = 0;  // keys of all queries
+    for (const Run& run : runs) {
+        for (int64_t t = 0; t < run.count; t += kAttentionTokens) {
+            tiles.push_back({run.first + t, std::min(kAttentionTokens, run.count - t), run.sequence,
+                             run.position + t});
+        }
+        sees += run.count * (run.position + run.count);
+    }
+    const auto tile_count = static_cast<int64_t>(tiles.size());
     const int64_t group = c.heads / c.kv_heads;
-    const int64_t tiles = (m + kAttentionTokens - 1) / kAttentionTokens;
     // Rectangles lie within the heads of one KV head, to share its keys and values; that many
     // are halved until there are enough to balance the workers.
     int64_t heads_each = group;
     const auto parts = [&] { return (group + heads_each - 1) / heads_each; };
-    while (heads_each > 1 && tiles * c.kv_heads * parts() < 4 * pool.threads()) {
+    while (heads_each > 1 && tile_count * c.kv_heads * parts() < 4 * pool.threads()) {
         heads_each = (heads_each + 1) / 2;
     }
     const int64_t items_per_tile = c.kv_heads * parts();
-    const int64_t items = tiles * items_per_tile;
+    const int64_t items = tile_count * items_per_tile;
     std::atomic<int64_t> next{0};
     const auto work = [&](int worker, int) {
         tb_attention a{};
-        a.q = q.as<float>();
         a.q_stride = a.out_stride = q_dim;
-        a.k = cache.keys(layer);
-        a.v = cache.values(layer);
+        a.cache_type = cache.op_type();
         a.head_stride = cache.head_stride();
         a.row_stride = cache.row_stride();
         a.heads = c.heads;
         a.kv_heads = c.kv_heads;
         a.head_dim = c.head_dim;
-        a.position = position;
         a.scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
-        a.out = attended.as<float>();
         a.scratch = attention_scratch.as<float>() + attention_stride * worker;
         for (;;) {
             const int64_t item = next.fetch_add(1, std::memory_order_relaxed);
             if (item >= items) return;
-            const int64_t token_tile = tiles - 1 - item / items_per_tile;
+            const Run& tile = tiles[static_cast<size_t>(tile_count - 1 - item / items_per_tile)];
             const int64_t kv_head = item % items_per_tile / parts();
             const int64_t part = item % items_per_tile % parts();
-            a.token_begin = token_tile * kAttentionTokens;
-            a.token_end = std::min(a.token_begin + kAttentionTokens, m);
+            a.q = q.as<float>() + tile.first * q_dim;
+            a.out = attended.as<float>() + tile.first * q_dim;
+            a.k = cache.keys(tile.sequence, layer);
+            a.v = cache.values(tile.sequence, layer);
+            a.position = tile.position;
+            a.token_begin = 0;
+            a.token_end = tile.count;
             a.head_begin = kv_head * group + part * heads_each;
             a.head_end = std::min(a.head_begin + heads_each, (kv_head + 1) * group);
             ops.attention(&a);
         }
     };
-    if (m * (position + m) * q_dim < kSerialElements) {
+    if (sees * q_dim < kSerialElements) {
         work(0, 1);
     } else {
         pool.for_each_worker(work);
     }
 }
 
-// gate = activation(gate) * up.
-void Session::Impl::activate(int64_t m) {
+// gate = activation(gate) * up, normalised if the graph does.
+void Session::Impl::activate(const std::vector<float>& sub_norm, int64_t m) {
     const RoleScope scope(observer, Role::Activation);
     const auto apply = c.activation == Activation::Relu2 ? ops.relu2_gate : ops.silu_gate;
     for_tokens(pool, m, c.ffn, [&](int64_t t) {
         float* g = gate.as<float>() + t * c.ffn;
-        apply(g, up.as<float>() + t * c.ffn, c.ffn, g);
+        const float sum = apply(g, up.as<float>() + t * c.ffn, c.ffn, g);
+        if (!c.sub_norms) return;
+        maxima.as<float>()[t] = ops.norm_scale(g, sum, sub_norm.data(), c.norm_eps, c.ffn, g);
     });
 }
 
 void Session::Impl::add_residual(int64_t m) {
     const RoleScope scope(observer, Role::Other);
     for_tokens(pool, m, c.hidden, [&](int64_t t) {
-        ops.add(x.as<float>() + t * c.hidden, result.as<float>() + t * c.hidden, c.hidden);
+        squares.as<float>()[t] =
+            ops.add(x.as<float>() + t * c.hidden, result.as<float>() + t * c.hidden, c.hidden);
     });
 }
 
 void Session::Impl::run_layer(int64_t index, int64_t m) {
     const Layer& layer = model.layers[static_cast<size_t>(index)];
+    const float* const known = maxima.as<float>();
+    const float* const of_sub_norm = c.sub_norms ? known : nullptr;
     normalise(x.as<float>(), layer.attn_norm, m, normed.as<float>());
-    project(normed.as<float>(), m,
+    project(normed.as<float>(), known, m,
             {{&layer.q, q.as<float>()}, {&layer.k, k.as<float>()}, {&layer.v, v.as<float>()}});
     {
         const RoleScope scope(observer, Role::Attention);
-        rotate_and_store(index, m);
-        attend(index, m);
+        for (const Run& run : runs) rotate_and_store(index, run);
+        attend(index);
     }
-    if (c.sub_norms) normalise(attended.as<float>(), layer.attn_sub_norm, m, attended.as<float>());
-    project(attended.as<float>(), m, {{&layer.o, result.as<float>()}});
+    if (c.sub_norms) normalise_attended(layer.attn_sub_norm, m);
+    project(attended.as<float>(), of_sub_norm, m, {{&layer.o, result.as<float>()}});
     add_residual(m);
 
     normalise(x.as<float>(), layer.ffn_norm, m, normed.as<float>());
-    project(normed.as<float>(), m, {{&layer.gate, gate.as<float>()}, {&layer.up, up.as<float>()}});
-    activate(m);
-    if (c.sub_norms) normalise(gate.as<float>(), layer.ffn_sub_norm, m, gate.as<float>());
-    project(gate.as<float>(), m, {{&layer.down, result.as<float>()}});
+    project(normed.as<float>(), known, m,
+            {{&layer.gate, gate.as<float>()}, {&layer.up, up.as<float>()}});
+    activate(layer.ffn_sub_norm, m);
+    project(gate.as<float>(), of_sub_norm, m, {{&layer.down, result.as<float>()}});
     add_residual(m);
 }
 
-// The position moves on only when the whole batch is done: after an error nothing has happened.
 void Session::Impl::run_batch(std::span<const int32_t> tokens) {
     embed(tokens);
     for (int64_t i = 0; i < c.layers; ++i) run_layer(i, static_cast<int64_t>(tokens.size()));
-    position += static_cast<int64_t>(tokens.size());
 }
 
-// Logits of the tokens [first, first + m) of the last batch, row by row.
+// Logits of the rows [first, first + m) of the last batch, row by row.
 void Session::Impl::head(int64_t first, int64_t m, float* to) {
-    normalise(x.as<float>() + first * c.hidden, model.output_norm, m, normed.as<float>());
+    {
+        const RoleScope scope(observer, Role::Norm);
+        for_tokens(pool, m, c.hidden, [&](int64_t t) {
+            maxima.as<float>()[t] = ops.norm_scale(
+                x.as<float>() + (first + t) * c.hidden, squares.as<float>()[first + t],
+                model.output_norm.data(), c.norm_eps, c.hidden, normed.as<float>() + t * c.hidden);
+        });
+    }
     const RoleScope scope(observer, Role::Head);
-    head_prepared.prepare(pool, head_kernel, head_tile, model.head.shape, normed.as<float>(), m,
-                          c.hidden);
-    multiply(pool, head_kernel, model.head, head_prepared, head_scratch, to, c.vocab, &head_tile);
+    const PlanCall& call = call_for(head_calls, m);
+    head_prepared.prepare(pool, *call.kernel, call.tile, model.head.shape, normed.as<float>(), m,
+                          c.hidden, maxima.as<float>());
+    multiply(pool, *call.kernel, model.head, head_prepared, head_scratch, to, c.vocab, &call.tile);
 }
 
 }  // namespace tritbench

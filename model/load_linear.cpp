@@ -21,12 +21,12 @@ bool can_map(const tb_kernel& kernel, const StoredMatrix& stored) {
 }
 
 // The tile that the layer will be packed with: the file's own if its bytes are taken as they are.
-tb_tile tile_of(const tb_kernel& kernel, const StoredMatrix& stored) {
-    if (!can_map(kernel, stored)) return default_tile(kernel);
+tb_tile tile_of(const PlanCall& packer, const StoredMatrix& stored) {
+    if (!can_map(*packer.kernel, stored)) return packer.tile;
     PackedWeights as_stored;
     as_stored.kernel = stored.format().codec;
     as_stored.tile = stored.format().tile;
-    return call_tile(kernel, as_stored);
+    return call_tile(*packer.kernel, packer.tile, as_stored);
 }
 
 // Weights that a quantised kernel takes as the file has them: what they are is the file's affair.
@@ -34,9 +34,9 @@ bool taken_as_quantised(const tb_kernel& kernel, const StoredMatrix& stored) {
     return kernel.weight_kind == TB_WEIGHT_QUANTISED && can_map(kernel, stored);
 }
 
-void load_quantised(const LinearJob& job, const tb_kernel& kernel, ThreadPool& pool) {
+void load_quantised(const LinearJob& job, ThreadPool& pool) {
     check_values(job.stored, pool);
-    job.into->weights = map_packed(kernel, job.stored);
+    job.into->weights = map_packed(job.packer, job.stored);
     job.into->rows = [stored = job.stored](int64_t begin, int64_t end, int8_t*, float* values,
                                            float* scales) {
         scales[0] = 1.0F;
@@ -44,24 +44,26 @@ void load_quantised(const LinearJob& job, const tb_kernel& kernel, ThreadPool& p
     };
 }
 
-void load_ternary(const LinearJob& job, const tb_kernel& kernel, ThreadPool& pool) {
+void load_ternary(const LinearJob& job, ThreadPool& pool) {
+    const tb_kernel& kernel = *job.packer.kernel;
     const bool has_layout = can_map(kernel, job.stored);
     // Packing reads every code anyway.
     job.into->source = std::make_unique<const TernaryMatrix>(
         pool, job.stored, has_layout ? TernaryMatrix::Read::Values : TernaryMatrix::Read::Scales);
     job.into->rows = job.into->source->rows_for(kernel);
     if (has_layout && job.into->source->codes_are_trits()) {
-        job.into->weights = map_packed(kernel, job.stored);
+        job.into->weights = map_packed(job.packer, job.stored);
     } else {
-        job.into->weights = pack_weights(pool, kernel, tile_of(kernel, job.stored),
+        job.into->weights = pack_weights(pool, kernel, tile_of(job.packer, job.stored),
                                          job.stored.shape(), job.into->rows);
     }
 }
 
 }  // namespace
 
-PackedWeights map_packed(const tb_kernel& kernel, const StoredMatrix& stored) {
-    const tb_tile tile = tile_of(kernel, stored);
+PackedWeights map_packed(const PlanCall& packer, const StoredMatrix& stored) {
+    const tb_kernel& kernel = *packer.kernel;
+    const tb_tile tile = tile_of(packer, stored);
     const std::span<const std::byte> bytes = stored.packed();
     const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
     const uint64_t readable =
@@ -94,20 +96,20 @@ void check_values(const StoredMatrix& stored, ThreadPool& pool) {
     });
 }
 
-void load_linears(const std::vector<LinearJob>& jobs, const tb_kernel& kernel, ThreadPool& pool,
+void load_linears(const std::vector<LinearJob>& jobs, ThreadPool& pool,
                   const LoadProgress& progress) {
     uint64_t total = 0, done = 0;
     for (const LinearJob& job : jobs) {
         const tb_shape shape = job.stored.shape();
-        const tb_tile tile = tile_of(kernel, job.stored);
-        require_accepts(kernel, shape, tile);
-        total += kernel.packed_size(&shape, &tile);
+        const tb_tile tile = tile_of(job.packer, job.stored);
+        require_accepts(*job.packer.kernel, shape, tile);
+        total += job.packer.kernel->packed_size(&shape, &tile);
     }
     for (const LinearJob& job : jobs) {
-        if (taken_as_quantised(kernel, job.stored)) {
-            load_quantised(job, kernel, pool);
+        if (taken_as_quantised(*job.packer.kernel, job.stored)) {
+            load_quantised(job, pool);
         } else {
-            load_ternary(job, kernel, pool);
+            load_ternary(job, pool);
         }
         done += job.into->weights.bytes.size();
         if (progress) progress(done, total);

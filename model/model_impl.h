@@ -3,9 +3,11 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "model/bitlinear.h"
+#include "model/plan.h"
 #include "model/ternary_matrix.h"
 #include "model/transformer.h"
 
@@ -17,6 +19,8 @@ struct Linear {
     std::unique_ptr<const TernaryMatrix> source;  // null: quantised weights, taken as they are
     RowProvider rows;                             // of the file, for the kernel that packed them
     float output_scale = 1.0F;                    // what results are multiplied with
+    std::string role;                             // "attn_q", ...: see plan.h
+    size_t index = 0;                             // in Model::Impl::linears
 };
 
 struct Layer {
@@ -29,7 +33,6 @@ struct Model::Impl {
     std::shared_ptr<const GgufFile> file;
     LoadOptions options;
     ModelConfig config;
-    const tb_kernel* kernel = nullptr;  // packed the linear layers
     std::vector<Layer> layers;
     std::vector<float> output_norm;
     std::vector<float> rope_factors;        // [head_dim / 2]; empty: all 1

@@ -61,13 +61,13 @@ std::optional<double> PerplexityScore::perplexity_error() const {
     return *error * perplexity();
 }
 
-PerplexityRun::PerplexityRun(std::shared_ptr<const Model> model, const tb_kernel& kernel,
-                             ThreadPool& pool, int64_t context, std::optional<int32_t> bos)
+PerplexityRun::PerplexityRun(std::shared_ptr<const Model> model, const Plan& plan, ThreadPool& pool,
+                             int64_t context, std::optional<int32_t> bos, CacheType cache)
     : pool_(pool),
       context_(require_context(context)),
       vocab_(model->config().vocab),
       bos_(bos),
-      session_(std::move(model), kernel, pool, context, std::min(context, kBatch)),
+      session_(std::move(model), plan, pool, {context, std::min(context, kBatch), 1, cache}),
       logits_(static_cast<size_t>(std::min(context, kRows) * vocab_)) {}
 
 int64_t PerplexityRun::scored_per_chunk() const {

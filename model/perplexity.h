@@ -44,8 +44,8 @@ class PerplexityRun {
   public:
     // Throws Error as Session does, and for a context below kShortestPerplexityContext. `bos`: put
     // at the start of each chunk; empty: the chunk stays as it is.
-    PerplexityRun(std::shared_ptr<const Model> model, const tb_kernel& kernel, ThreadPool& pool,
-                  int64_t context, std::optional<int32_t> bos);
+    PerplexityRun(std::shared_ptr<const Model> model, const Plan& plan, ThreadPool& pool,
+                  int64_t context, std::optional<int32_t> bos, CacheType cache = CacheType::F16);
 
     // Tokens that each chunk scores.
     int64_t scored_per_chunk() const;

@@ -19,7 +19,11 @@ const GgufFile& Model::file() const {
 }
 
 std::string_view Model::layout() const {
-    return impl_->kernel->layout;
+    const std::string_view first = impl_->linears.front().weights->kernel->layout;
+    for (const NamedLinear& linear : impl_->linears) {
+        if (first != linear.weights->kernel->layout) return "mixed";
+    }
+    return first;
 }
 
 uint64_t Model::linear_bytes() const {

@@ -24,7 +24,9 @@
 #include "model/bitlinear.h"
 #include "model/config.h"
 #include "model/gguf.h"
+#include "model/kv_cache.h"
 #include "model/load_options.h"
+#include "model/plan.h"
 #include "model/thread_pool.h"
 
 namespace tritbench {
@@ -45,11 +47,15 @@ using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 // Where the GGUF tensor already is in the kernel's layout, its bytes stay mapped.
 class Model {
   public:
-    // `kernel`: any kernel of the layout wanted for the linear layers. Throws Error on files whose
+    // Each linear layer in the layout that the plan has for it. Throws Error on files whose
     // config, tensors, shapes, types or values are not as the architecture expects (naming them).
     // Linear layers: any format of tensor_types.h, with ternary values (ternary_matrix.h). Norms:
     // F32, F16, BF16. Embedding and head: those, Q8_0, Q6_K or Q4_0. A tensor that the graph has no
     // place for (a bias) is refused too: leaving it out would silently make another model.
+    static std::shared_ptr<const Model> load(std::shared_ptr<const GgufFile> file, const Plan& plan,
+                                             ThreadPool& pool, const LoadProgress& progress = {},
+                                             const LoadOptions& options = {});
+    // All of them for one kernel.
     static std::shared_ptr<const Model> load(std::shared_ptr<const GgufFile> file,
                                              const tb_kernel& kernel, ThreadPool& pool,
                                              const LoadProgress& progress = {},
@@ -62,7 +68,7 @@ class Model {
 
     const ModelConfig& config() const;
     const GgufFile& file() const;
-    std::string_view layout() const;
+    std::string_view layout() const;      // of the linear layers; "mixed" if they differ
     uint64_t linear_bytes() const;        // packed bytes of all linear layers, read once per token
     uint64_t head_bytes() const;          // bytes of the LM head
     uint64_t packed_bytes_owned() const;  // memory repacking took (0 when mapped)
@@ -71,6 +77,7 @@ class Model {
 
     struct NamedLinear {
         std::string name;
+        std::string role;  // as plans name it
         const PackedWeights* weights;
     };
     std::vector<NamedLinear> linears() const;  // for proofs on the model's own packed bytes
@@ -95,24 +102,41 @@ std::string linear_layout(const GgufFile& file, const LoadOptions& options = {})
 // their layout.
 const tb_kernel& default_kernel(const GgufFile& file, const LoadOptions& options = {});
 
-// One sequence: KV cache and work buffers. Allocates in its constructor only.
+struct SessionSize {
+    int64_t context = 1;    // tokens that each sequence may hold
+    int64_t max_batch = 1;  // tokens that go through the layers together
+    int64_t sequences = 1;  // each with a KV cache of its own
+    CacheType cache = CacheType::F16;
+};
+
+// Sequences of one model: KV caches and work buffers. Allocates in its constructor only.
 class Session {
   public:
-    // Linear layers run with `kernel` (same layout as the model). Throws Error if context or batch
-    // is out of range or the kernel is of another layout or does not run here.
+    // Linear layers run with the kernels of the plan, whose layouts must be those that the model
+    // was loaded with. Throws Error if a size is out of range, the plan has no call for a layer or
+    // one of another layout, or a kernel does not run here.
+    Session(std::shared_ptr<const Model> model, const Plan& plan, ThreadPool& pool,
+            const SessionSize& size);
+    // One sequence, one kernel.
     Session(std::shared_ptr<const Model> model, const tb_kernel& kernel, ThreadPool& pool,
-            int64_t context, int64_t max_batch);
+            int64_t context, int64_t max_batch, CacheType cache = CacheType::F16);
     ~Session();
 
-    // Appends tokens (split in batches of max_batch) and returns the logits of the last one,
-    // valid until the next call. Throws Error past the context or on a token out of range.
-    std::span<const float> forward(std::span<const int32_t> tokens);
+    // Appends tokens to a sequence (split in batches of max_batch) and returns the logits of the
+    // last one, valid until the next call. Throws Error past the context or on a token or sequence
+    // out of range; then nothing of it has happened.
+    std::span<const float> forward(std::span<const int32_t> tokens, int64_t sequence = 0);
     // The same, but logits of every token: [tokens][vocab], row-major, into `logits`.
-    void forward_all(std::span<const int32_t> tokens, std::span<float> logits);
+    void forward_all(std::span<const int32_t> tokens, std::span<float> logits,
+                     int64_t sequence = 0);
+    // Appends one token to each of the first tokens.size() sequences, which go through the layers
+    // together, and returns their logits, [tokens][vocab], valid until the next call. To the bit
+    // what forward of each would give.
+    std::span<const float> step(std::span<const int32_t> tokens);
 
-    void reset();                     // forget the sequence, keep the buffers
-    void truncate(int64_t position);  // keep the first `position` tokens
-    int64_t position() const;
+    void reset();  // forget the sequences, keep the buffers
+    void truncate(int64_t position, int64_t sequence = 0);  // keep the first `position` tokens
+    int64_t position(int64_t sequence = 0) const;
     uint64_t kv_bytes_per_token() const;
     void observe(const Observer& observer);
 

@@ -53,7 +53,8 @@ void find_layer(TensorTable& table, const Model::Impl& model, const std::string&
         {"ffn_down", {c.hidden, c.ffn}, &layer.down}};
     for (const auto& [role, shape, linear] : linears) {
         const std::string name = prefix + role + ".weight";
-        jobs.push_back({name, table.matrix(name, shape), linear});
+        jobs.push_back({name, table.matrix(name, shape), linear, {}});
+        linear->role = role;
         linear->output_scale = table.scale(prefix + role + ".scale");
     }
 }
@@ -96,12 +97,30 @@ void load_head(Model::Impl& model, const StoredMatrix& head, ThreadPool& pool) {
     model.head_kernel = best_kernel_of_layout(layout);  // there is one for every CPU
     will_need(head.packed());
     check_values(head, pool);
-    model.head = map_packed(*model.head_kernel, head);
+    model.head = map_packed({0, model.head_kernel, default_tile(*model.head_kernel)}, head);
+}
+
+// Any kernel of a layout may pack for all: the one that serves most tokens.
+void choose_packers(const Plan& plan, std::vector<LinearJob>& jobs) {
+    for (LinearJob& job : jobs) {
+        const tb_shape shape = job.stored.shape();
+        const PlanLayer* layer = plan.find(job.into->role, shape);
+        if (layer == nullptr) {
+            throw Error(
+                fmt::format("plan {}: no layer for {} ({}x{}); expected one for every layer",
+                            printable(plan.name, 100), job.name, shape.n, shape.k));
+        }
+        job.packer = layer->calls.back();
+        const std::string why = why_not_here(*job.packer.kernel);
+        if (why.empty()) continue;
+        throw Error(fmt::format("kernel {}: does not run here: {}", job.packer.kernel->id, why));
+    }
 }
 
 void name_linears(Model::Impl& model, const std::vector<LinearJob>& jobs) {
     for (const LinearJob& job : jobs) {
-        model.linears.push_back({job.name, &job.into->weights});
+        job.into->index = model.linears.size();
+        model.linears.push_back({job.name, job.into->role, &job.into->weights});
         model.sources.push_back(job.into);
     }
 }
@@ -120,18 +139,22 @@ void Model::check(const GgufFile& file, ThreadPool* pool, const LoadOptions& opt
 std::shared_ptr<const Model> Model::load(std::shared_ptr<const GgufFile> file,
                                          const tb_kernel& kernel, ThreadPool& pool,
                                          const LoadProgress& progress, const LoadOptions& options) {
-    const std::string why = why_not_here(kernel);
-    if (!why.empty()) throw Error(fmt::format("kernel {}: does not run here: {}", kernel.id, why));
+    return load(std::move(file), plan_of_kernel(kernel), pool, progress, options);
+}
+
+std::shared_ptr<const Model> Model::load(std::shared_ptr<const GgufFile> file, const Plan& plan,
+                                         ThreadPool& pool, const LoadProgress& progress,
+                                         const LoadOptions& options) {
     auto impl = std::make_unique<Impl>();
     impl->file = std::move(file);
     impl->options = options;
     impl->config = read_config(*impl->file);
-    impl->kernel = &kernel;
     const ModelConfig& c = impl->config;
     check_config(*impl->file, c);
 
-    const Found found = find_tensors(*impl);
-    load_linears(found.jobs, kernel, pool, progress);
+    Found found = find_tensors(*impl);
+    choose_packers(plan, found.jobs);
+    load_linears(found.jobs, pool, progress);
     load_head(*impl, *found.head, pool);
     name_linears(*impl, found.jobs);
 

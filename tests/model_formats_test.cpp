@@ -120,7 +120,7 @@ TEST_P(Formats, BytesThatAreTheKernelsStayMapped) {
         const auto model = Model::load(opened, default_kernel(*opened), pool);
         EXPECT_EQ(model->packed_bytes_owned(), 0U) << format;
         EXPECT_EQ(linear_layout(*opened), wanted.codec->layout);
-        for (const auto& [name, weights] : model->linears()) {
+        for (const auto& [name, role, weights] : model->linears()) {
             EXPECT_EQ(weights->bytes.data(), opened->find_tensor(name)->data) << format << name;
         }
     }

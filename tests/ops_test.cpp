@@ -5,47 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <random>
-#include <vector>
 
-#include "kernels/api/cpu.h"
-#include "kernels/api/half.h"
+#include "tests/ops_fixture.h"
 
 namespace tritbench {
 namespace {
-
-using Floats = std::vector<float>;
-
-Floats random_floats(size_t count, uint32_t seed, float size = 1.0F) {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal(0.0F, size);
-    Floats out(count);
-    for (float& v : out) v = normal(random);
-    return out;
-}
-
-std::vector<const tb_ops*> tables_here() {
-    std::vector<const tb_ops*> out;
-    for (const tb_ops* ops : all_ops()) {
-        if ((ops->features & ~allowed_features()) == 0) out.push_back(ops);
-    }
-    return out;
-}
-
-// Runs `compute` with every table; all must give the bits of the first, which is returned.
-template <class Compute>
-Floats same_from_every_table(const char* what, Compute compute) {
-    Floats first;
-    for (const tb_ops* ops : tables_here()) {
-        const Floats found = compute(*ops);
-        if (first.empty()) first = found;
-        EXPECT_EQ(std::memcmp(found.data(), first.data(), found.size() * sizeof(float)), 0)
-            << what << " differs on " << ops->isa;
-    }
-    return first;
-}
 
 const size_t kSizes[] = {1, 2, 15, 16, 17, 31, 32, 48, 100, 255, 256, 1000};
 
@@ -262,139 +227,6 @@ TEST(Ops, GateAddAndTheirTails) {
         }
     }
 }
-
-TEST(Ops, EveryHalfBecomesItsFloat) {
-    Floats y(65536);
-    for (size_t i = 0; i < y.size(); ++i) y[i] = tb_half_to_float(static_cast<uint16_t>(i));
-    for (size_t i = 0; i < y.size(); ++i) {
-        const int exponent = static_cast<int>(i >> 10 & 31);
-        const int mantissa = static_cast<int>(i & 1023);
-        const double sign = (i & 0x8000) != 0 ? -1.0 : 1.0;
-        if (exponent == 31) {
-            EXPECT_EQ(std::isnan(y[i]), mantissa != 0);
-            EXPECT_EQ(std::isinf(y[i]), mantissa == 0);
-            EXPECT_EQ(std::signbit(y[i]), sign < 0);
-        } else {
-            const double expected = exponent == 0 ? std::ldexp(mantissa, -24)
-                                                  : std::ldexp(1024 + mantissa, exponent - 25);
-            EXPECT_EQ(y[i], sign * expected) << i;
-        }
-    }
-}
-
-struct AttentionCase {
-    int64_t heads, kv_heads, dim, position, tokens;
-
-    int64_t row() const { return (dim + 15) / 16 * 16; }
-    int64_t rows() const { return (position + tokens + 15) / 16 * 16; }
-    size_t q_size() const { return static_cast<size_t>(tokens * heads * dim); }
-    size_t cache_size() const { return static_cast<size_t>(kv_heads * rows() * row()); }
-
-    // Random rows up to the last position; junk, but finite, in rows not yet written.
-    Floats cache(uint32_t seed) const {
-        Floats out = random_floats(cache_size(), seed);
-        for (size_t i = 0; i < out.size(); ++i) {
-            if (static_cast<int64_t>(i) % row() >= dim) out[i] = 0.0F;
-            if (static_cast<int64_t>(i) / row() % rows() >= position + tokens) out[i] *= 1e6F;
-        }
-        return out;
-    }
-
-    // Computes it in pieces of `token_step` tokens and `head_step` heads.
-    Floats run(const tb_ops& ops, const Floats& q, const Floats& k, const Floats& v,
-               int64_t token_step, int64_t head_step) const {
-        Floats out(q_size(), std::nanf(""));
-        Floats scratch(static_cast<size_t>(tb_attention_scratch(dim, position + tokens)) + 16,
-                       std::nanf(""));
-        auto address = reinterpret_cast<uintptr_t>(scratch.data());
-        address = (address + 63) / 64 * 64;
-        tb_attention a{};
-        a.q = q.data();
-        a.q_stride = a.out_stride = heads * dim;
-        a.k = k.data();
-        a.v = v.data();
-        a.head_stride = rows() * row();
-        a.row_stride = row();
-        a.heads = heads;
-        a.kv_heads = kv_heads;
-        a.head_dim = dim;
-        a.position = position;
-        a.scale = 1.0F / std::sqrt(static_cast<float>(dim));
-        a.out = out.data();
-        a.scratch = reinterpret_cast<float*>(address);
-        for (int64_t t = 0; t < tokens; t += token_step) {
-            for (int64_t h = 0; h < heads; h += head_step) {
-                a.token_begin = t;
-                a.token_end = std::min(t + token_step, tokens);
-                a.head_begin = h;
-                a.head_end = std::min(h + head_step, heads);
-                ops.attention(&a);
-            }
-        }
-        return out;
-    }
-
-    double expected(const Floats& q, const Floats& k, const Floats& v, int64_t t, int64_t h,
-                    int64_t d) const {
-        const int64_t base = h / (heads / kv_heads) * rows() * row();
-        std::vector<double> scores;
-        for (int64_t j = 0; j <= position + t; ++j) {
-            double dot = 0;
-            for (int64_t i = 0; i < dim; ++i) {
-                dot += double{q[static_cast<size_t>((t * heads + h) * dim + i)]} *
-                       double{k[static_cast<size_t>(base + j * row() + i)]};
-            }
-            scores.push_back(dot / std::sqrt(static_cast<double>(dim)));
-        }
-        const double most = *std::max_element(scores.begin(), scores.end());
-        double sum = 0;
-        double value = 0;
-        for (size_t j = 0; j < scores.size(); ++j) {
-            const double p = std::exp(scores[j] - most);
-            sum += p;
-            value += p * v[static_cast<size_t>(base + static_cast<int64_t>(j) * row() + d)];
-        }
-        return value / sum;
-    }
-};
-
-class Attention : public testing::TestWithParam<AttentionCase> {};
-
-TEST_P(Attention, IsRightAndTheSameFromEveryTableAndSplit) {
-    const AttentionCase& c = GetParam();
-    const Floats q = random_floats(c.q_size(), 8);
-    const Floats k = c.cache(9);
-    const Floats v = c.cache(10);
-    const Floats whole = same_from_every_table("attention", [&](const tb_ops& ops) {
-        const Floats out = c.run(ops, q, k, v, c.tokens, c.heads);
-        for (const int64_t tokens : {1, 3}) {
-            for (const int64_t heads : {1, 2, 3}) {
-                const Floats parts = c.run(ops, q, k, v, tokens, heads);
-                EXPECT_EQ(std::memcmp(parts.data(), out.data(), out.size() * sizeof(float)), 0)
-                    << ops.isa << ", pieces of " << tokens << " tokens, " << heads << " heads";
-            }
-        }
-        return out;
-    });
-    for (int64_t t = 0; t < c.tokens; t += 2) {
-        for (int64_t h = 0; h < c.heads; ++h) {
-            for (int64_t d = 0; d < c.dim; d += 5) {
-                EXPECT_NEAR(whole[static_cast<size_t>((t * c.heads + h) * c.dim + d)],
-                            c.expected(q, k, v, t, h, d), 2e-6)
-                    << t << " " << h << " " << d;
-            }
-        }
-    }
-}
-
-INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
-                         testing::Values(AttentionCase{4, 2, 64, 0, 1},      // the first token
-                                         AttentionCase{4, 2, 64, 0, 37},     // prefill
-                                         AttentionCase{4, 1, 48, 5, 9},      // one KV head
-                                         AttentionCase{6, 2, 100, 130, 3},   // dims % 16 = 4
-                                         AttentionCase{3, 3, 120, 63, 2},    // no grouping
-                                         AttentionCase{20, 5, 128, 200, 1},  // decode of 2B-4T
-                                         AttentionCase{2, 1, 2, 15, 18}));
 
 }  // namespace
 }  // namespace tritbench

@@ -82,8 +82,8 @@ class PerplexityTest : public ModelTest {
     // The error that scoring some tokens with this file gives.
     static std::string chunk_error(const fs::path& file, std::vector<int32_t> tokens) {
         ThreadPool pool(2);
-        PerplexityRun run(load(file, i2s(), pool), i2s(), pool, static_cast<int64_t>(tokens.size()),
-                          std::nullopt);
+        PerplexityRun run(load(file, i2s(), pool), plan_of_kernel(i2s()), pool,
+                          static_cast<int64_t>(tokens.size()), std::nullopt);
         try {
             run.add_chunk(tokens);
         } catch (const Error& e) {
@@ -116,7 +116,7 @@ TEST_F(PerplexityTest, ChunksEqualTheLogitsOfTheWholeChunk) {
     for (const int64_t context : {3, 4, 17, 128}) {
         for (const std::optional<int32_t> bos :
              {std::optional<int32_t>(1), std::optional<int32_t>()}) {
-            PerplexityRun run(model, i2s(), pool, context, bos);
+            PerplexityRun run(model, plan_of_kernel(i2s()), pool, context, bos);
             PerplexityScore score;
             const std::vector<int32_t> tokens = some_tokens(static_cast<size_t>(2 * context), 320);
             for (const int64_t chunk : {0, 1}) {
@@ -137,13 +137,13 @@ TEST_F(PerplexityTest, BeginOfTextReplacesTheFirstToken) {
     ThreadPool pool(1);
     const auto model = load(path, i2s(), pool);
     std::vector<int32_t> tokens = some_tokens(16, 320);
-    PerplexityRun with(model, i2s(), pool, 16, 7);
+    PerplexityRun with(model, plan_of_kernel(i2s()), pool, 16, 7);
     with.add_chunk(tokens);
-    PerplexityRun without(model, i2s(), pool, 16, std::nullopt);
+    PerplexityRun without(model, plan_of_kernel(i2s()), pool, 16, std::nullopt);
     without.add_chunk(tokens);
     EXPECT_NE(with.score().mean(), without.score().mean());
     tokens.front() = 7;
-    PerplexityRun replaced(model, i2s(), pool, 16, std::nullopt);
+    PerplexityRun replaced(model, plan_of_kernel(i2s()), pool, 16, std::nullopt);
     replaced.add_chunk(tokens);
     EXPECT_EQ(with.score().mean(), replaced.score().mean());
 }
@@ -155,7 +155,7 @@ TEST_F(PerplexityTest, SameBitsForKernelsAndThreads) {
         for (const int threads : {1, 3}) {
             ThreadPool pool(threads);
             const tb_kernel& kernel = *find_kernel(id);
-            PerplexityRun run(load(path, kernel, pool), kernel, pool, 100, 1);
+            PerplexityRun run(load(path, kernel, pool), plan_of_kernel(kernel), pool, 100, 1);
             run.add_chunk(tokens);
             bits.push_back(std::bit_cast<uint64_t>(run.score().mean()));
         }
@@ -167,7 +167,7 @@ TEST_F(PerplexityTest, AStoppedChunkIsLeftOut) {
     ThreadPool pool(1);
     const auto model = load(path, i2s(), pool);
     const std::vector<int32_t> tokens = some_tokens(32, 320);
-    PerplexityRun run(model, i2s(), pool, 32, 1);
+    PerplexityRun run(model, plan_of_kernel(i2s()), pool, 32, 1);
     std::vector<int64_t> told;
     EXPECT_FALSE(run.add_chunk(tokens, [&](int64_t done) {
         told.push_back(done);
@@ -177,7 +177,7 @@ TEST_F(PerplexityTest, AStoppedChunkIsLeftOut) {
     EXPECT_EQ(run.score().count(), 0);
     // And what follows is as if it had not been.
     EXPECT_TRUE(run.add_chunk(tokens));
-    PerplexityRun other(model, i2s(), pool, 32, 1);
+    PerplexityRun other(model, plan_of_kernel(i2s()), pool, 32, 1);
     other.add_chunk(tokens);
     EXPECT_EQ(run.score().mean(), other.score().mean());
 }
@@ -197,9 +197,9 @@ TEST_F(PerplexityTest, BadChunksAreRefused) {
     EXPECT_NE(chunk_error(path, tokens).find("is -1; expected 0 to 319"), std::string::npos);
     ThreadPool pool(1);
     const auto model = load(path, i2s(), pool);
-    EXPECT_THROW(PerplexityRun(model, i2s(), pool, 2, 1), Error);
-    EXPECT_THROW(PerplexityRun(model, i2s(), pool, 129, 1), Error);
-    PerplexityRun run(model, i2s(), pool, 8, 1);
+    EXPECT_THROW(PerplexityRun(model, plan_of_kernel(i2s()), pool, 2, 1), Error);
+    EXPECT_THROW(PerplexityRun(model, plan_of_kernel(i2s()), pool, 129, 1), Error);
+    PerplexityRun run(model, plan_of_kernel(i2s()), pool, 8, 1);
     EXPECT_THROW(run.add_chunk(some_tokens(7, 320)), Error);
 }
 

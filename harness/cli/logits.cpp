@@ -133,14 +133,14 @@ void require_sound(std::span<const float> logits, int64_t vocab, const std::stri
     }
 }
 
-std::string to_json(const LogitsOptions& o, const tb_kernel& kernel,
-                    std::span<const int32_t> tokens, std::span<const float> logits, int64_t vocab) {
+std::string to_json(const LogitsOptions& o, const Plan& plan, std::span<const int32_t> tokens,
+                    std::span<const float> logits, int64_t vocab) {
     using nlohmann::json;
-    std::string out =
-        fmt::format("{{\"model\":{},\"kernel\":{},\"tokens\":{},\"vocab\":{},\"logits\":[",
-                    json(o.model.file).dump(-1, ' ', false, json::error_handler_t::replace),
-                    json(kernel.id).dump(),
-                    json(std::vector<int32_t>(tokens.begin(), tokens.end())).dump(), vocab);
+    std::string out = fmt::format(
+        "{{\"model\":{},\"kernel\":{},\"plan\":{},\"tokens\":{},\"vocab\":{},\"logits\":[",
+        json(o.model.file).dump(-1, ' ', false, json::error_handler_t::replace),
+        json(kernel_name(plan, 1)).dump(), json(plan.name).dump(),
+        json(std::vector<int32_t>(tokens.begin(), tokens.end())).dump(), vocab);
     for (size_t i = 0; i < logits.size(); ++i) {
         const size_t column = i % static_cast<size_t>(vocab);
         if (column == 0) out += i == 0 ? "[" : "],[";
@@ -153,13 +153,14 @@ std::string to_json(const LogitsOptions& o, const tb_kernel& kernel,
 
 void run_logits(const LogitsOptions& o) {
     const std::vector<int32_t> tokens = read_tokens(o);
-    const tb_kernel& kernel = choose_kernel(o.model);
+    const auto file = std::make_shared<const GgufFile>(o.model.file);
+    const Plan plan = choose_plan(o.model, *file);
     Output output(o.output);
     ThreadPool pool(o.model.thread_count());
-    const auto model =
-        load_model(o.model, std::make_shared<const GgufFile>(o.model.file), kernel, pool);
+    const auto model = load_model(o.model, file, plan, pool);
     const int64_t vocab = model->config().vocab;
-    Session session(model, kernel, pool, static_cast<int64_t>(tokens.size()), o.batch);
+    Session session(model, plan, pool,
+                    {static_cast<int64_t>(tokens.size()), o.batch, 1, o.model.cache()});
 
     std::vector<float> logits;
     if (o.all) {
@@ -173,7 +174,7 @@ void run_logits(const LogitsOptions& o) {
     if (output.binary()) {
         output.write(logits.data(), logits.size() * sizeof(float));
     } else {
-        const std::string text = to_json(o, kernel, tokens, logits, vocab);
+        const std::string text = to_json(o, plan, tokens, logits, vocab);
         output.write(text.data(), text.size());
     }
     output.finish();

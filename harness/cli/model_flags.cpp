@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "harness/cli/run_command.h"
+#include "harness/environment.h"
 #include "harness/progress.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
+#include "model/default_plan.h"
 #include "model/printable.h"
 
 namespace tritbench::cli {
@@ -44,34 +46,54 @@ void add_load_flags(CLI::App& command, LoadFlags& flags) {
 
 void add_model_flags(CLI::App& command, ModelFlags& flags) {
     command.add_option("-m,--model", flags.file, "GGUF file")->required();
-    command.add_option("--kernel", flags.kernel,
-                       "Kernel of the linear layers (default: the best of the file's own layout)");
+    auto* kernel = command.add_option("--kernel", flags.kernel, "One kernel for all linear layers");
+    command
+        .add_option("--plan", flags.plan,
+                    "Layouts and kernels of the linear layers: default (what is fastest on this "
+                    "CPU; repacks), stored (as the file has them; no repacking), or a FILE.toml "
+                    "of `tritbench tune`")
+        ->default_str("default")
+        ->excludes(kernel);
+    command.add_option("--cache-type", flags.cache_type, "KV cache: f16 or f32")
+        ->capture_default_str();
     command.add_option("-t,--threads", flags.threads, "Threads (default: one per allowed CPU)")
         ->check(CLI::Range(1, 1024));
     add_load_flags(command, flags.load);
 }
 
-const tb_kernel& choose_kernel(const ModelFlags& flags) {
+CacheType ModelFlags::cache() const {
+    if (cache_type == "f16") return CacheType::F16;
+    if (cache_type == "f32") return CacheType::F32;
+    throw Error(fmt::format("--cache-type '{}': expected f16 or f32", printable(cache_type, 40)));
+}
+
+Plan plan_named(const std::string& name, const GgufFile& file, const LoadOptions& options) {
+    if (name == "stored") return stored_plan(file, options);
+    if (name == "default") return default_plan(file, options, last_level_cache_bytes());
+    return read_plan(name);
+}
+
+Plan choose_plan(const ModelFlags& flags, const GgufFile& file) {
     if (flags.kernel.empty()) {
-        return default_kernel(GgufFile(flags.file), flags.load_options());
+        return plan_named(flags.plan.empty() ? "default" : flags.plan, file, flags.load_options());
     }
     const std::vector<const tb_kernel*> found = match_kernels(flags.kernel);
     if (found.size() != 1) {
         throw Error(fmt::format("--kernel '{}': names {} kernels; expected one", flags.kernel,
                                 found.size()));
     }
-    return *found.front();
+    return plan_of_kernel(*found.front());
 }
 
 std::shared_ptr<const Model> load_model(const ModelFlags& flags,
-                                        std::shared_ptr<const GgufFile> file,
-                                        const tb_kernel& kernel, ThreadPool& pool) {
+                                        std::shared_ptr<const GgufFile> file, const Plan& plan,
+                                        ThreadPool& pool) {
     std::unique_ptr<Progress> progress;  // once the total is known
     const auto show = [&](uint64_t done, uint64_t total) {
         if (progress == nullptr) progress = std::make_unique<Progress>("load", total, "B");
         progress->update(done);
     };
-    return Model::load(std::move(file), kernel, pool, show, flags.load_options());
+    return Model::load(std::move(file), plan, pool, show, flags.load_options());
 }
 
 std::unique_ptr<const Tokenizer> load_tokenizer(const GgufFile& file) {

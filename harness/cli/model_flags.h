@@ -1,4 +1,4 @@
-// What the commands that run one model share: its file, its kernel, its threads.
+// What the commands that run one model share: its file, its plan, its threads.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -21,25 +21,28 @@ struct LoadFlags {
 void add_load_flags(CLI::App& command, LoadFlags& flags);
 
 struct ModelFlags {
-    std::string file, kernel;
+    std::string file, kernel, plan, cache_type = "f16";
     int threads = 0;  // 0: one per allowed CPU
     LoadFlags load;
 
     int thread_count() const;
     LoadOptions load_options() const { return load.options(); }
+    CacheType cache() const;  // Error unless f16 or f32
 };
 
-// Adds -m, --kernel, -t, --i2s-layout and --kernel-config.
+// Adds -m, --kernel, --plan, --cache-type, -t and the load flags.
 void add_model_flags(CLI::App& command, ModelFlags& flags);
 
-// The kernel of the linear layers: the one that --kernel names, or default_kernel of the file.
-// Throws Error unless it is exactly one.
-const tb_kernel& choose_kernel(const ModelFlags& flags);
+// What serves the linear layers: the one kernel that --kernel names, or the plan of --plan.
+Plan choose_plan(const ModelFlags& flags, const GgufFile& file);
+
+// "default", "stored" or a file: see default_plan.h and plan.h.
+Plan plan_named(const std::string& name, const GgufFile& file, const LoadOptions& options);
 
 // Loads the model from its opened file, with progress on stderr.
 std::shared_ptr<const Model> load_model(const ModelFlags& flags,
                                         std::shared_ptr<const GgufFile> file,
-                                        const tb_kernel& kernel, ThreadPool& pool);
+                                        const Plan& plan, ThreadPool& pool);
 
 // The tokenizer in the file; its warnings go to stderr.
 std::unique_ptr<const Tokenizer> load_tokenizer(const GgufFile& file);

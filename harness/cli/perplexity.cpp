@@ -47,14 +47,14 @@ std::vector<int32_t> text_tokens(const PerplexityFlags& flags, const Tokenizer& 
     return tokens;
 }
 
-Result measure(const PerplexityFlags& flags, const tb_kernel& kernel) {
-    const auto file = std::make_shared<const GgufFile>(flags.model.file);
+Result measure(const PerplexityFlags& flags, const Plan& plan,
+               const std::shared_ptr<const GgufFile>& file) {
     const auto tokenizer = load_tokenizer(*file);
     const auto bos = tokenizer->add_bos() ? tokenizer->bos() : std::nullopt;
     const std::vector<int32_t> tokens = text_tokens(flags, *tokenizer, bos);
     ThreadPool pool(flags.model.thread_count());
-    const auto model = load_model(flags.model, file, kernel, pool);
-    PerplexityRun run(model, kernel, pool, flags.context, bos);
+    const auto model = load_model(flags.model, file, plan, pool);
+    PerplexityRun run(model, plan, pool, flags.context, bos, flags.model.cache());
 
     Result result;
     result.tokens = static_cast<int64_t>(tokens.size());
@@ -83,12 +83,14 @@ Result measure(const PerplexityFlags& flags, const tb_kernel& kernel) {
     return result;
 }
 
-void print_json(const PerplexityFlags& flags, const tb_kernel& kernel, const Result& result) {
+void print_json(const PerplexityFlags& flags, const Plan& plan, const Result& result) {
     using nlohmann::json;
     const PerplexityScore& score = result.score;
     const auto number = [](std::optional<double> value) { return value ? json(*value) : json(); };
     const json out = {{"model", flags.model.file},
-                      {"kernel", kernel.id},
+                      {"kernel", kernel_name(plan, 1)},
+                      {"plan", plan.name},
+                      {"cache_type", flags.model.cache_type},
                       {"text", flags.text_file},
                       {"tokens", result.tokens},
                       {"context", flags.context},
@@ -114,11 +116,12 @@ void print_text(const PerplexityFlags& flags, const Result& result) {
 
 int run_perplexity(const PerplexityFlags& flags) {
     if (flags.chunks == 0) throw Error("--chunks 0: expected 1 or more, or -1 for all");
-    const tb_kernel& kernel = choose_kernel(flags.model);
-    const Result result = measure(flags, kernel);
+    const auto file = std::make_shared<const GgufFile>(flags.model.file);
+    const Plan plan = choose_plan(flags.model, *file);
+    const Result result = measure(flags, plan, file);
     if (result.score.count() > 0) {
         if (flags.json) {
-            print_json(flags, kernel, result);
+            print_json(flags, plan, result);
         } else {
             print_text(flags, result);
         }

@@ -61,15 +61,16 @@ class Runner {
   public:
     explicit Runner(const GenerateFlags& flags)
         : flags_(flags),
-          kernel_(choose_kernel(flags.model)),
           file_(std::make_shared<const GgufFile>(flags.model.file)),
+          plan_(choose_plan(flags.model, *file_)),
           tokenizer_(load_tokenizer(*file_)),
           sampler_(flags.sampler),
           pool_(flags.model.thread_count()),
-          model_(load_model(flags.model, file_, kernel_, pool_)),
+          model_(load_model(flags.model, file_, plan_, pool_)),
           context_(flags.context != 0 ? flags.context
                                       : std::min(kDefaultContext, model_->config().context)),
-          session_(model_, kernel_, pool_, context_, std::min(kBatch, context_)),
+          session_(model_, plan_, pool_,
+                   {context_, std::min(kBatch, context_), 1, flags.model.cache()}),
           generation_(session_, *tokenizer_, sampler_, context_) {
         if (tokenizer_->size() > model_->config().vocab) {
             throw Error(fmt::format(
@@ -90,8 +91,8 @@ class Runner {
     void say_times() const;
 
     const GenerateFlags& flags_;
-    const tb_kernel& kernel_;
     std::shared_ptr<const GgufFile> file_;
+    Plan plan_;
     std::unique_ptr<const Tokenizer> tokenizer_;
     Sampler sampler_;
     ThreadPool pool_;

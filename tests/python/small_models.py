@@ -143,9 +143,15 @@ def clear_tokens(reference, count: int, margin: float = 3e-5) -> list[int]:
     raise AssertionError(f"no such {count} tokens in 400 tries")
 
 
-def run_logits(tritbench, model: Path, tokens: list[int], out: Path, *flags: str, cpu=None):
-    """What the logits command gives for every token: float32 [tokens, vocab]."""
+def run_logits(
+    tritbench, model: Path, tokens: list[int], out: Path, *flags: str, cpu=None, cache="f32"
+):
+    """What the logits command gives for every token: float32 [tokens, vocab].
+
+    The KV cache is float32, as in the reference: halves are off by 2^-11 a value.
+    """
     env = dict(os.environ) if cpu is None else {**os.environ, "TRITBENCH_CPU": cpu}
     command = [tritbench, "logits", "-m", str(model), "--all", "-o", str(out), *flags]
+    command += ["--cache-type", cache]
     subprocess.run(command + ["--tokens", ",".join(map(str, tokens))], check=True, env=env)
     return np.fromfile(out, "<f4").reshape(len(tokens), -1)

@@ -109,6 +109,15 @@ def test_logits_equal_the_reference(cases, architecture):
     require_equal(cases(architecture))
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_cache_of_halves_is_near_the_reference(tritbench, cases, architecture):
+    case = cases(architecture)
+    out = case.path.with_suffix(".f16.bin")
+    found = run_logits(tritbench, case.path, case.tokens, out, cache="f16")
+    # A value that a half moves over the edge of an int8 step moves a logit by some 1e-3.
+    assert BOUND < nmse(found, case.expected) < 1e-2
+
+
 @pytest.mark.parametrize(
     "architecture, mistake",
     [(a, m) for a in ARCHITECTURES for m in MISTAKES | MORE_MISTAKES[a]],

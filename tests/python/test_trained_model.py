@@ -49,6 +49,13 @@ def test_the_engine_scores_as_it_always_did(right):
     assert as_recorded(right), right
 
 
+def test_halves_in_the_cache_cost_little(tritbench, right):
+    """The default of every command; not the same digits, or the cache would not be of halves."""
+    halves = engine_perplexity(tritbench, MODEL, cache="f16")
+    assert halves != right
+    assert halves == pytest.approx(right, rel=1e-3)
+
+
 def test_text_and_ids_score_the_same(tritbench, right, tmp_path):
     """The engine's tokenizer cuts the text as the trainer's did, and both commands see one model."""
     assert perplexity_of_logits(tritbench, MODEL, tmp_path) == pytest.approx(right, rel=1e-9)

@@ -104,10 +104,10 @@ def empty_score() -> Score:
     return Score(context, keys["tokenizer.ggml.bos_token_id"])
 
 
-def engine_perplexity(tritbench: str, model: Path, *flags: str) -> float:
-    """Of the excerpt, by the perplexity command."""
+def engine_perplexity(tritbench: str, model: Path, *flags: str, cache="f32") -> float:
+    """Of the excerpt, by the perplexity command, with the KV cache that the reference has."""
     command = [tritbench, "perplexity", "-m", str(model), "-f", str(EXCERPT), "--json"]
-    command += ["-c", str(empty_score().context), *flags]
+    command += ["-c", str(empty_score().context), "--cache-type", cache, *flags]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)["perplexity"]
 

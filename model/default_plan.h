@@ -1,0 +1,21 @@
+// Plans that need no tuning.
+#pragma once
+
+#include "model/gguf.h"
+#include "model/load_options.h"
+#include "model/plan.h"
+
+namespace tritbench {
+
+// "stored": the linear layers stay in the layout of the file, if a kernel reads it as it is, with
+// the fastest exact kernel of that layout; else as default_kernel (transformer.h) chooses.
+Plan stored_plan(const GgufFile& file, const LoadOptions& options = {});
+
+// "default": the layout of ours that is fastest on this CPU, repacked at load unless the file has
+// it. A model whose 2-bit weights fit in half of the last-level cache (`cache_bytes`) is limited by
+// arithmetic, not by memory, and decodes fastest at 2 bits; larger ones at the fewest bits that
+// the CPU unpacks as fast as memory delivers them (kernels/README.md has the measurements).
+// Weights that are not ternary stay as they are stored.
+Plan default_plan(const GgufFile& file, const LoadOptions& options, uint64_t cache_bytes);
+
+}  // namespace tritbench
