@@ -182,6 +182,7 @@ void ProductScratch::reserve(const tb_kernel& kernel, const tb_tile& tile, tb_sh
         buffer_ = AlignedBuffer(stride * static_cast<size_t>(workers));
     }
     stride_ = stride;
+    shares_.reserve(workers);
 }
 
 void* ProductScratch::of(int worker) const {
@@ -226,6 +227,30 @@ tb_product describe_product(const PackedWeights& weights, const tb_tile& tile,
     return p;
 }
 
+// Pieces that workers take of a product. Each is a stream that memory has to catch up with first,
+// so that small ones cost bandwidth; but a worker that is done waits for the last one of another.
+constexpr int64_t kPiecesPerWorker = 4;
+constexpr int64_t kLeastPieceBytes = 128 * 1024;
+constexpr int64_t kMostPieceBytes = 1024 * 1024;
+// Of several tokens: a multiple of every kernel's row panel.
+constexpr int64_t kPanelRows = 256;
+
+int64_t rows_of_piece(const tb_kernel& kernel, const PackedWeights& weights, int64_t m,
+                      int workers) {
+    const int64_t n = weights.shape.n;
+    const int64_t row_bytes =
+        std::max<int64_t>(1, static_cast<int64_t>(weights.bytes.size()) / std::max<int64_t>(1, n));
+    const int64_t fair = n / (kPiecesPerWorker * workers);
+    const int64_t rows = std::clamp(fair, kLeastPieceBytes / row_bytes,
+                                    std::max<int64_t>(1, kMostPieceBytes / row_bytes));
+    // At least a piece for every worker.
+    const int64_t most = (n + workers - 1) / workers;
+    const int64_t step = std::max<int64_t>(1, kernel.row_step);
+    const int64_t panel =
+        m > 1 && n >= kPanelRows * kPiecesPerWorker * workers ? round_up(kPanelRows, step) : step;
+    return round_up(std::clamp<int64_t>(rows, 1, most), panel);
+}
+
 }  // namespace
 
 tb_tile call_tile(const tb_kernel& kernel, const PackedWeights& weights) {
@@ -255,15 +280,45 @@ void multiply_all(ThreadPool& pool, const tb_kernel& kernel, std::span<const Pro
                         product.weights->shape, x.m(), pool.threads());
     }
     void (*const call)(const tb_product*) = x.m() == 1 ? kernel.gemv : kernel.gemm;
-    pool.for_each_worker([&](int worker, int workers) {
-        for (const Product& product : products) {
-            const tb_tile own = tile != nullptr ? *tile : call_tile(kernel, *product.weights);
-            tb_product p = describe_product(*product.weights, own, x);
-            p.y = product.y;
-            p.ldy = product.ldy;
-            p.scratch = scratch.of(worker);
-            run_share(kernel, call, p, worker, workers);
-        }
+    const auto multiply_rows = [&](const Product& product, int worker, int64_t begin, int64_t end) {
+        const tb_tile own = tile != nullptr ? *tile : call_tile(kernel, *product.weights);
+        tb_product p = describe_product(*product.weights, own, x);
+        p.y = product.y;
+        p.ldy = product.ldy;
+        p.scratch = scratch.of(worker);
+        p.n_begin = begin;
+        p.n_end = end;
+        call(&p);
+    };
+    const int workers = pool.threads();
+    if (workers == 1) {
+        pool.for_each_worker([&](int, int) {
+            for (const Product& product : products) {
+                multiply_rows(product, 0, 0, product.weights->shape.n);
+            }
+        });
+        return;
+    }
+    int64_t pieces = 0;
+    for (const Product& product : products) {
+        const int64_t rows = rows_of_piece(kernel, *product.weights, x.m(), workers);
+        pieces += (product.weights->shape.n + rows - 1) / rows;
+    }
+    scratch.shares().begin(pieces, workers);
+    pool.for_each_worker([&](int worker, int) {
+        scratch.shares().run(worker, workers, [&](int64_t piece) {
+            for (const Product& product : products) {
+                const int64_t n = product.weights->shape.n;
+                const int64_t rows = rows_of_piece(kernel, *product.weights, x.m(), workers);
+                const int64_t count = (n + rows - 1) / rows;
+                if (piece < count) {
+                    const int64_t begin = piece * rows;
+                    multiply_rows(product, worker, begin, std::min(begin + rows, n));
+                    return;
+                }
+                piece -= count;
+            }
+        });
     });
 }
 

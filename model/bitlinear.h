@@ -12,6 +12,7 @@
 #include "kernels/api/kernel.h"
 #include "model/aligned_buffer.h"
 #include "model/thread_pool.h"
+#include "model/work_shares.h"
 
 namespace tritbench {
 
@@ -65,20 +66,22 @@ class PreparedBatch {
     int64_t m_ = 0;
 };
 
-// Scratch for products, one slice per worker; grows, never shrinks.
+// Scratch for products, one slice per worker, and who does what; grows, never shrinks.
 class ProductScratch {
   public:
     void reserve(const tb_kernel& kernel, const tb_tile& tile, tb_shape shape, int64_t m,
                  int workers);
     void* of(int worker) const;
+    WorkShares& shares() { return shares_; }
 
   private:
     AlignedBuffer buffer_;
     size_t stride_ = 0;
+    WorkShares shares_;
 };
 
 // y = x . W^T with a kernel of the packed layout (gemv when x.m() == 1, gemm above).
-// Rows of W are split over the workers on multiples of row_step; y[m * ldy + n].
+// Rows of W are split over the workers in pieces of whole row_steps; y[m * ldy + n].
 // `tile`: null for that of call_tile.
 void multiply(ThreadPool& pool, const tb_kernel& kernel, const PackedWeights& weights,
               const PreparedBatch& x, ProductScratch& scratch, float* y, int64_t ldy,

@@ -10,6 +10,7 @@
 
 #include "kernels/api/error.h"
 #include "model/aligned_buffer.h"
+#include "model/work_shares.h"
 #include "tests/allocation_count.h"
 
 namespace tritbench {
@@ -183,6 +184,61 @@ TEST(AlignedBuffer, IsAlignedZeroedAndMovable) {
 TEST(AlignedBuffer, RefusesMoreThanThereIs) {
     EXPECT_THROW(AlignedBuffer(SIZE_MAX), Error);
     EXPECT_THROW(AlignedBuffer(size_t{1} << 62), Error);
+}
+
+TEST(WorkShares, EachPieceIsDoneOnce) {
+    WorkShares shares;
+    for (const int workers : {1, 2, 3, 7}) {
+        ThreadPool pool(workers);
+        shares.reserve(workers);
+        for (const int64_t pieces : {0, 1, 2, 5, 64, 1000}) {
+            std::vector<std::atomic<int>> done(static_cast<size_t>(pieces));
+            shares.begin(pieces, workers);
+            pool.for_each_worker([&](int worker, int count) {
+                shares.run(worker, count,
+                           [&](int64_t piece) { ++done[static_cast<size_t>(piece)]; });
+            });
+            for (const auto& times : done) EXPECT_EQ(times, 1) << workers << ", " << pieces;
+        }
+    }
+}
+
+// The last worker holds on to its first piece until all the others are done.
+TEST(WorkShares, ASlowWorkerHoldsUpOnePieceOnly) {
+    constexpr int kWorkers = 3;
+    constexpr int64_t kPieces = 30;
+    ThreadPool pool(kWorkers);
+    WorkShares shares;
+    shares.reserve(kWorkers);
+    shares.begin(kPieces, kWorkers);
+    std::atomic<int64_t> done{0};
+    std::array<int, kWorkers> by_worker{};
+    pool.for_each_worker([&](int worker, int workers) {
+        shares.run(worker, workers, [&](int64_t) {
+            ++by_worker.at(static_cast<size_t>(worker));
+            if (worker == kWorkers - 1) {
+                const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+                while (done.load() < kPieces - 1 && std::chrono::steady_clock::now() < limit) {
+                    std::this_thread::yield();
+                }
+            }
+            ++done;
+        });
+    });
+    EXPECT_EQ(done.load(), kPieces);
+    EXPECT_LE(by_worker.back(), 1);  // none if it was late
+}
+
+// What a worker read last time is what it reads next time.
+TEST(WorkShares, SharesAreTheSameEveryTime) {
+    WorkShares shares;
+    shares.reserve(2);
+    for (int round = 0; round < 2; ++round) {
+        shares.begin(10, 2);
+        std::vector<int64_t> pieces;
+        shares.run(1, 2, [&](int64_t piece) { pieces.push_back(piece); });
+        EXPECT_EQ(pieces, (std::vector<int64_t>{5, 6, 7, 8, 9, 0, 1, 2, 3, 4}));
+    }
 }
 
 }  // namespace
