@@ -53,6 +53,7 @@ std::string cell_key(const Cell& cell, const std::string& machine_id) {
         if (cell.load.i2s != I2sLayout::X86) {
             text += fmt::format("|{}", i2s_layout_name(cell.load.i2s));
         }
+        if (!cell.load.head.empty()) text += fmt::format("|head {}", cell.load.head);
         for (const TlTile& t : cell.load.tl_tiles) {
             text += fmt::format("|{}x{}:{},{},{}", t.n, t.k, t.BM, t.BK, t.bm);
         }
@@ -71,8 +72,9 @@ std::string cell_label(const Cell& cell) {
                            cell.batch, threads, cache_name(cell.cache));
     }
     const std::string depth = cell.depth > 0 ? fmt::format(" at depth {}", cell.depth) : "";
-    return fmt::format("{} {} {} {}{}, {}", cell.model.stem().string(), cell.kernel->id,
-                       phase_name(cell.phase), cell.tokens, depth, threads);
+    const std::string head = cell.load.head.empty() ? "" : ", head " + cell.load.head;
+    return fmt::format("{} {} {} {}{}, {}{}", cell.model.stem().string(), cell.kernel->id,
+                       phase_name(cell.phase), cell.tokens, depth, threads, head);
 }
 
 Row identity_row(const Cell& cell, const RunInfo& run) {

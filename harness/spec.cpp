@@ -177,6 +177,7 @@ LoadOptions read_load_options(const Table& table) {
     if (!config.empty()) {
         load.tl_tiles = table.located("kernel_config", [&] { return read_kernel_config(config); });
     }
+    load.head = table.located("head", [&] { return parse_head(table.text("head", "")); });
     return load;
 }
 
@@ -184,7 +185,7 @@ ModelAxes read_model_axes(const std::string& file, const toml::table& toml, cons
                           const SpecOptions& options) {
     const Table table(file, toml, "[[model_cells]]",
                       {"models", "files", "kernels", "isa", "prefill", "decode", "depth", "threads",
-                       "repetitions", "i2s_layout", "kernel_config"});
+                       "repetitions", "i2s_layout", "kernel_config", "head"});
     if (!table.has("models") && !table.has("files")) table.required("models");
     ModelAxes axes;
     axes.spec = name;
@@ -197,6 +198,7 @@ ModelAxes read_model_axes(const std::string& file, const toml::table& toml, cons
     for (const std::string& path : table.texts("files", {})) {
         axes.models.push_back(table.located("files", [&] { return model_file(path, load); }));
     }
+    for (ModelSource& model : axes.models) model.load.head = load.head;
     axes.prefill = table.counts("prefill", 1, {});
     axes.decode = table.counts("decode", 1, {});
     if (axes.prefill.empty() && axes.decode.empty()) table.required("decode");

@@ -1,7 +1,9 @@
 #include "model/load_options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <fstream>
@@ -17,6 +19,9 @@ namespace {
 
 constexpr std::array<std::pair<I2sLayout, std::string_view>, 3> kLayouts{
     {{I2sLayout::X86, "x86"}, {I2sLayout::Arm, "arm"}, {I2sLayout::Row4, "row4"}}};
+
+constexpr std::array<std::string_view, 7> kHeads{"f32",  "f16",  "bf16",  "q8_0",
+                                                 "q6_k", "q4_0", "q8_row"};
 
 constexpr size_t kMostSections = 4096;
 
@@ -62,6 +67,13 @@ I2sLayout parse_i2s_layout(std::string_view text) {
 
 std::string_view i2s_layout_name(I2sLayout layout) {
     return kLayouts[static_cast<size_t>(layout)].second;
+}
+
+std::string parse_head(std::string_view text) {
+    if (text.empty() || text == "stored") return "";
+    if (std::find(kHeads.begin(), kHeads.end(), text) != kHeads.end()) return std::string(text);
+    throw Error(fmt::format("LM head '{}': expected stored, {}", printable(text, 40),
+                            fmt::join(kHeads, ", ")));
 }
 
 std::vector<TlTile> read_kernel_config(const std::filesystem::path& path) {

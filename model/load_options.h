@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -31,10 +32,17 @@ struct TlTile {
 // line and what was expected.
 std::vector<TlTile> read_kernel_config(const std::filesystem::path& path);
 
+// The type that the LM head shall be multiplied in, as the name of its layout: "f32", "f16",
+// "bf16", "q8_0", "q6_k", "q4_0" or "q8_row"; "" for "stored", or nothing. Throws Error on anything
+// else.
+std::string parse_head(std::string_view text);
+
 struct LoadOptions {
     I2sLayout i2s = I2sLayout::X86;
     // For TL1 and TL2 tensors without tile keys (tensor_types.h); looked up by shape.
     std::vector<TlTile> tl_tiles;
+    // As parse_head has it; "": as the file stores it. The embedding stays as it is stored.
+    std::string head;
 };
 
 }  // namespace tritbench

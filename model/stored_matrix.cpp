@@ -104,6 +104,11 @@ StoredMatrix::StoredMatrix(const GgufFile& file, const GgufTensor& tensor,
         shape_.n % 4 != 0) {
         why = "four rows share a byte (--i2s-layout row4)";
     }
+    PackedWeights as_stored;
+    as_stored.kernel = format_.codec;
+    as_stored.tile = format_.tile;
+    reader_ = best_kernel_of_layout(format_.codec->layout);  // there is one for every CPU
+    reader_tile_ = call_tile(*reader_, as_stored);
     if (!why.empty()) {
         fail(file, tensor,
              fmt::format("{} x {} (rows x columns) as {}: {}", shape_.n, shape_.k,
@@ -118,11 +123,15 @@ std::span<const std::byte> StoredMatrix::packed() const {
 
 void StoredMatrix::unpack(int64_t begin, int64_t end, const tb_weights_out& to) const {
     const tb_status status =
-        format_.codec->unpack(&shape_, &format_.tile, tensor_->data, begin, end, &to);
+        reader_->unpack(&shape_, &reader_tile_, tensor_->data, begin, end, &to);
     if (status.code == TB_OK) return;
     fail(*file_, *tensor_,
          fmt::format("rows {} to {}: {}", begin, end - 1,
                      status.reason != nullptr ? status.reason : "refused"));
+}
+
+void StoredMatrix::check(int64_t begin, int64_t end) const {
+    unpack(begin, end, {nullptr, nullptr, shape_.k, nullptr});
 }
 
 void StoredMatrix::values(int64_t begin, int64_t end, float* to) const {

@@ -40,7 +40,7 @@ StoredMatrix TensorTable::rows(const std::string& name, tb_shape shape) {
     StoredMatrix stored = matrix(name, shape);
     if (stored.ternary()) {
         fail(name, "has the type " + format_name(stored.format()),
-             "f32, f16, bf16, q8_0, q6_k or q4_0");
+             "f32, f16, bf16, q8_0, q6_k, q4_0 or q8_row");
     }
     return stored;
 }

@@ -36,6 +36,10 @@ uint64_t Model::head_bytes() const {
     return impl_->head.bytes.size();
 }
 
+std::string_view Model::head_format() const {
+    return impl_->head.kernel->layout;
+}
+
 uint64_t Model::packed_bytes_owned() const {
     uint64_t bytes = impl_->head.storage.size();
     for (const NamedLinear& linear : impl_->linears) bytes += linear.weights->storage.size();

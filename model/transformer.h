@@ -18,6 +18,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/api/kernel.h"
@@ -50,8 +51,9 @@ class Model {
     // Each linear layer in the layout that the plan has for it. Throws Error on files whose
     // config, tensors, shapes, types or values are not as the architecture expects (naming them).
     // Linear layers: any format of tensor_types.h, with ternary values (ternary_matrix.h). Norms:
-    // F32, F16, BF16. Embedding and head: those, Q8_0, Q6_K or Q4_0. A tensor that the graph has no
-    // place for (a bias) is refused too: leaving it out would silently make another model.
+    // F32, F16, BF16. Embedding and head: those, Q8_0, Q6_K, Q4_0 or q8_row; LoadOptions::head
+    // packs the head anew, which rounds. A tensor that the graph has no place for (a bias) is
+    // refused too: leaving it out would silently make another model.
     static std::shared_ptr<const Model> load(std::shared_ptr<const GgufFile> file, const Plan& plan,
                                              ThreadPool& pool, const LoadProgress& progress = {},
                                              const LoadOptions& options = {});
@@ -68,10 +70,11 @@ class Model {
 
     const ModelConfig& config() const;
     const GgufFile& file() const;
-    std::string_view layout() const;      // of the linear layers; "mixed" if they differ
-    uint64_t linear_bytes() const;        // packed bytes of all linear layers, read once per token
-    uint64_t head_bytes() const;          // bytes of the LM head
-    uint64_t packed_bytes_owned() const;  // memory repacking took (0 when mapped)
+    std::string_view layout() const;       // of the linear layers; "mixed" if they differ
+    uint64_t linear_bytes() const;         // packed bytes of all linear layers, read once per token
+    uint64_t head_bytes() const;           // bytes of the LM head
+    std::string_view head_format() const;  // its layout: "q6_k", "q8_row", ...
+    uint64_t packed_bytes_owned() const;   // memory repacking took (0 when mapped)
     uint64_t linear_parameters() const;
     uint64_t parameters() const;
 

@@ -91,13 +91,29 @@ void will_need(std::span<const std::byte> bytes) {
     madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);  // only advice
 }
 
-// The head runs on the layout that it is stored in.
+// The head runs on the layout that it is stored in, or is packed anew for the one asked for.
 void load_head(Model::Impl& model, const StoredMatrix& head, ThreadPool& pool) {
-    const char* layout = head.format().codec->layout;
-    model.head_kernel = best_kernel_of_layout(layout);  // there is one for every CPU
+    const std::string_view stored = head.format().codec->layout;
+    const std::string_view wanted =
+        model.options.head.empty() ? stored : std::string_view(model.options.head);
+    model.head_kernel = best_kernel_of_layout(wanted);  // there is one for every CPU
+    if (model.head_kernel == nullptr || model.head_kernel->weight_kind == TB_WEIGHT_TERNARY) {
+        throw Error(fmt::format("{}: LM head as '{}': expected a float or quantised layout",
+                                where(*model.file), printable(wanted, 40)));
+    }
     will_need(head.packed());
     check_values(head, pool);
-    model.head = map_packed({0, model.head_kernel, default_tile(*model.head_kernel)}, head);
+    const tb_tile tile = default_tile(*model.head_kernel);
+    if (wanted == stored) {
+        model.head = map_packed({0, model.head_kernel, tile}, head);
+        return;
+    }
+    const RowProvider rows = [&head](int64_t begin, int64_t end, int8_t*, float* values,
+                                     float* scales) {
+        scales[0] = 1.0F;
+        head.values(begin, end, values);
+    };
+    model.head = pack_weights(pool, *model.head_kernel, tile, head.shape(), rows);
 }
 
 // Any kernel of a layout may pack for all: the one that serves most tokens.

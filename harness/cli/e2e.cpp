@@ -96,6 +96,7 @@ void add_e2e(CLI::App& app, int* exit_code) {
         ->check(CLI::IsMember({"csv", "json", "jsonl", "md"}))
         ->capture_default_str();
     add_load_flags(*command, options->load);
+    add_head_flag(*command, options->load);
     add_run_flags(*command, options->run, "--csv");
     command->callback([options, exit_code] {
         const std::vector<Cell> cells = model_cells(axes_of(*options));

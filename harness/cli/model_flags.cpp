@@ -25,6 +25,7 @@ LoadOptions LoadFlags::options() const {
     LoadOptions options;
     options.i2s = parse_i2s_layout(i2s_layout);
     if (!kernel_config.empty()) options.tl_tiles = read_kernel_config(kernel_config);
+    options.head = parse_head(head);
     return options;
 }
 
@@ -32,6 +33,7 @@ std::string LoadFlags::command_line() const {
     std::string line;
     if (i2s_layout != "x86") line += " --i2s-layout " + i2s_layout;
     if (!kernel_config.empty()) line += " --kernel-config " + shell_word(kernel_config);
+    if (head != "stored") line += " --head " + shell_word(head);
     return line;
 }
 
@@ -42,6 +44,14 @@ void add_load_flags(CLI::App& command, LoadFlags& flags) {
         ->capture_default_str();
     command.add_option("--kernel-config", flags.kernel_config,
                        "bitnet.cpp's kernel_config.ini, for TL1 and TL2 tensors without tile keys");
+}
+
+void add_head_flag(CLI::App& command, LoadFlags& flags) {
+    command
+        .add_option("--head", flags.head,
+                    "Type of the LM head: stored, or packed anew as f32, f16, bf16, q8_0, q6_k, "
+                    "q4_0 or q8_row")
+        ->capture_default_str();
 }
 
 void add_model_flags(CLI::App& command, ModelFlags& flags) {
@@ -59,6 +69,7 @@ void add_model_flags(CLI::App& command, ModelFlags& flags) {
     command.add_option("-t,--threads", flags.threads, "Threads (default: one per allowed CPU)")
         ->check(CLI::Range(1, 1024));
     add_load_flags(command, flags.load);
+    add_head_flag(command, flags.load);
 }
 
 CacheType ModelFlags::cache() const {

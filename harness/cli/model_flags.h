@@ -10,15 +10,17 @@
 
 namespace tritbench::cli {
 
-// What a file does not say about its own bytes.
+// What a file does not say about its own bytes, and what its head shall be.
 struct LoadFlags {
-    std::string i2s_layout = "x86", kernel_config;
+    std::string i2s_layout = "x86", kernel_config, head = "stored";
 
-    LoadOptions options() const;       // Error on a bad layout name or kernel_config.ini
+    LoadOptions options() const;       // Error on a bad name or kernel_config.ini
     std::string command_line() const;  // " --i2s-layout arm", or "" for the defaults
 };
 // Adds --i2s-layout and --kernel-config.
 void add_load_flags(CLI::App& command, LoadFlags& flags);
+// Adds --head, for commands that run the model.
+void add_head_flag(CLI::App& command, LoadFlags& flags);
 
 struct ModelFlags {
     std::string file, kernel, plan, cache_type = "f16";
@@ -30,7 +32,7 @@ struct ModelFlags {
     CacheType cache() const;  // Error unless f16 or f32
 };
 
-// Adds -m, --kernel, --plan, --cache-type, -t and the load flags.
+// Adds -m, --kernel, --plan, --cache-type, -t, --head and the load flags.
 void add_model_flags(CLI::App& command, ModelFlags& flags);
 
 // What serves the linear layers: the one kernel that --kernel names, or the plan of --plan.
@@ -41,8 +43,8 @@ Plan plan_named(const std::string& name, const GgufFile& file, const LoadOptions
 
 // Loads the model from its opened file, with progress on stderr.
 std::shared_ptr<const Model> load_model(const ModelFlags& flags,
-                                        std::shared_ptr<const GgufFile> file,
-                                        const Plan& plan, ThreadPool& pool);
+                                        std::shared_ptr<const GgufFile> file, const Plan& plan,
+                                        ThreadPool& pool);
 
 // The tokenizer in the file; its warnings go to stderr.
 std::unique_ptr<const Tokenizer> load_tokenizer(const GgufFile& file);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "harness/verify/code_rows.h"
 #include "harness/verify/proof.h"
 #include "harness/verify/random_data.h"
 #include "harness/verify/scaled_activations.h"
@@ -99,12 +100,12 @@ struct CellProof::Impl {
     const tb_kernel* kernel;
     tb_tile tile;
     tb_shape shape;
-    std::vector<float> scales;                        // ternary: of each row, as stored
+    std::vector<float> scales;                        // ternary, exact: of each row, as stored
     std::vector<uint64_t> r;                          // one multiplier a row
     std::vector<uint64_t> c;                          // exact: r^T W modulo 2^64
     std::vector<double> c_float;                      // not exact: sum_n +-w
     std::vector<int64_t> sampled;                     // rows, ascending
-    std::vector<int8_t> sampled_trits;                // [sampled][K]
+    std::vector<int8_t> sampled_trits;                // [sampled][K]: or integers, code_rows.h
     std::vector<float> sampled_values;                // canonical, and ...
     std::vector<float> sampled_stored;                // ... as the format holds them
     std::vector<reference::BlockRow> sampled_blocks;  // block kernels: ... as the oracle reads it
@@ -148,7 +149,7 @@ void CellProof::Impl::project(ThreadPool& pool, const RowProvider& rows) {
                 }
             }
         };
-        std::vector<int8_t> trits(ternary ? width * kChunkRows : 0);
+        std::vector<int8_t> trits(ternary || exact ? width * kChunkRows : 0);
         std::vector<float> values(ternary ? 0 : width * kChunkRows), stored(values.size());
         RowScales given(*kernel, k, kChunkRows);
         const auto [begin, end] = split_range(shape.n, 1, worker, workers);
@@ -159,10 +160,16 @@ void CellProof::Impl::project(ThreadPool& pool, const RowProvider& rows) {
             for (int64_t i = 0; i < count; ++i)
                 scales[static_cast<size_t>(n + i)] = given.stored(i);
             if (!ternary) {
-                store_and_reload(*kernel, tile, count, k, values.data(), stored.data());
+                const AlignedBuffer packed =
+                    store_and_reload(*kernel, tile, count, k, values.data(), stored.data());
+                if (exact) {
+                    read_code_rows(*kernel, {count, k}, packed.data(), trits.data(),
+                                   scales.data() + n);
+                }
             }
             for (int64_t i = 0; i < count; ++i) {
-                ternary ? add(n + i, trits.data() + i * k) : add(n + i, stored.data() + i * k);
+                ternary || exact ? add(n + i, trits.data() + i * k)
+                                 : add(n + i, stored.data() + i * k);
             }
         }
     });
@@ -192,7 +199,7 @@ CellProof::CellProof(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& t
     const auto width = static_cast<size_t>(shape.k);
     const size_t count = impl_->sampled.size();
     const bool ternary = is_ternary(kernel);
-    impl_->sampled_trits.resize(ternary ? count * width : 0);
+    impl_->sampled_trits.resize(ternary || is_exact(kernel) ? count * width : 0);
     impl_->sampled_values.resize(ternary ? 0 : count * width);
     impl_->sampled_stored.resize(ternary ? 0 : count * width);
     RowScales ignored(kernel, shape.k, 1);
@@ -206,8 +213,13 @@ CellProof::CellProof(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& t
     const AlignedBuffer packed =
         store_and_reload(kernel, tile, static_cast<int64_t>(count), shape.k,
                          impl_->sampled_values.data(), impl_->sampled_stored.data());
-    if (!has_scaled_activations(kernel)) return;
     const tb_shape sampled_shape{static_cast<int64_t>(count), shape.k};
+    if (has_code_rows(kernel)) {
+        std::vector<float> scales(count);
+        read_code_rows(kernel, sampled_shape, packed.data(), impl_->sampled_trits.data(),
+                       scales.data());
+    }
+    if (!has_scaled_activations(kernel)) return;
     const size_t row_bytes = kernel.packed_size(&sampled_shape, &tile) / count;
     for (size_t i = 0; i < count; ++i) {
         auto row =

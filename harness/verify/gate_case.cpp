@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "harness/verify/code_rows.h"
 #include "harness/verify/gate_data.h"
 #include "harness/verify/random_data.h"
 #include "harness/verify/scaled_activations.h"
@@ -94,7 +95,18 @@ class GateRun {
             return "the oracle has no such arithmetic for ternary weights";
         }
         if (ternary) return check_unpacked_trits();
+        if (has_code_rows(kernel_)) return check_codes();
         return has_scaled_activations(kernel_) ? check_blocks() : check_unpacked_values();
+    }
+
+    // The integers that the oracle finds in the bytes are what is multiplied from here on.
+    std::string check_codes() {
+        stored_scales_.resize(static_cast<size_t>(case_.shape.n));
+        const std::string wrong = read_code_rows(kernel_, case_.shape, packed_.as<void>(),
+                                                 data_.trits.data(), stored_scales_.data());
+        if (!wrong.empty()) return wrong;
+        return check_code_rows(kernel_, tile_, case_.shape, packed_.as<void>(), data_.values.data(),
+                               data_.trits.data(), stored_scales_.data());
     }
 
     // The bytes as the oracle reads them: near the weights they were made of, and what unpack says.
@@ -370,7 +382,7 @@ class GateRun {
     std::vector<reference::BlockRow> blocks_;  // block kernels: rows as the oracle reads them,
     ScaledActivations scaled_x_;               // several scales a token: as the oracle has them
     std::vector<int32_t> sums_;                // exact kernels: the oracle's
-    std::vector<float> stored_scales_;         // ternary kernels: of each row, as unpacked
+    std::vector<float> stored_scales_;         // exact and ternary kernels: of each row, as stored
 };
 
 const char* pattern_name(WeightPattern pattern) {

@@ -219,7 +219,8 @@ typedef struct tb_kernel {
     int64_t (*pack_row_step)(const tb_shape* shape, const tb_tile* tile);
     tb_status (*pack)(const tb_shape* shape, const tb_tile* tile, const tb_weights* weights,
                       int64_t row_begin, int64_t row_end, void* packed);
-    /* The inverse. Refuses (TB_BAD_WEIGHT) codes that no packer writes. */
+    /* The inverse. Refuses (TB_BAD_WEIGHT) codes that no packer writes; of quantised weights, with
+     * `values` null, it does nothing but that. */
     tb_status (*unpack)(const tb_shape* shape, const tb_tile* tile, const void* packed,
                         int64_t row_begin, int64_t row_end, const tb_weights_out* weights);
 
@@ -236,7 +237,8 @@ typedef struct tb_kernel {
     size_t (*scratch_size)(const tb_shape* shape, const tb_tile* tile, int64_t m);
     /* y[m,n] for every token and the rows [n_begin, n_end). gemv: p->m == 1; gemm: any m.
      * Exact class: y = (float)acc * (dx[m] * sw[n]), float32, round to nearest, in that order,
-     * with dx = max(absmax, 1e-5f) / 127 (or q_scale as given) and sw the scale of the row.
+     * with dx = max(absmax, 1e-5f) / 127 (or q_scale as given) and sw the scale of the row. Of
+     * quantised weights acc is the sum of the stored integers instead of trits (q8_row).
      * Bounded float class: 16 lanes (lane = k % 16), one fused multiply-add per element, then the
      * tree 16 -> 8 -> 4 -> 2 -> 1 adding lane i + width/2 to lane i.
      * Bounded int8-block class, blocks of 32 columns: the weights are integers times a scale of

@@ -9,7 +9,8 @@
  *   kScaleBlock                  columns that share a scale of any kind
  *   kSource                      where the format comes from
  *   static float scale(const uint8_t* block)                           d
- *   static bool integers(const uint8_t* block, int32_t* v)             kColumns; false: bad code
+ *   static bool valid(const uint8_t* block)                            false: bad code
+ *   static void integers(const uint8_t* block, int32_t* v)             kColumns
  *   static void quantise(const float* x, uint8_t* block)               from finite values
  *
  * Static: see dot/epilogue.h. */
@@ -91,13 +92,12 @@ tb_status block_unpack(const tb_shape* s, const tb_tile*, const void* packed, in
     for (int64_t n = row_begin; n < row_end; ++n) {
         const uint8_t* block = static_cast<const uint8_t*>(packed) + n * row_bytes<Format>(s);
         for (int64_t k = 0; k < s->k; k += Format::kColumns, block += Format::kBytes) {
-            int32_t v[Format::kColumns];
             const float d = Format::scale(block);
             if (!is_finite(d)) return {TB_BAD_WEIGHT, "a scale is infinite or not a number"};
-            if (!Format::integers(block, v)) {
-                return {TB_BAD_WEIGHT, "a code that no packer writes"};
-            }
+            if (!Format::valid(block)) return {TB_BAD_WEIGHT, "a code that no packer writes"};
             if (w->values == nullptr) continue;
+            int32_t v[Format::kColumns];
+            Format::integers(block, v);
             float* values = w->values + (n - row_begin) * w->ld + k;
             for (int64_t i = 0; i < Format::kColumns; ++i) values[i] = static_cast<float>(v[i]) * d;
         }

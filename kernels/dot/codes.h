@@ -54,8 +54,8 @@ void multiply_tokens(const uint8_t* codes, int64_t ldc, int64_t rows, int64_t k,
 
 // Rows n .. n + rows - 1 (codes points at row n; at most kCodeRows) against all tokens. Four tokens
 // stay in L1 while the rows pass by; k is the number of columns that Tile may read in both
-// operands; row_scales[r] is the scale of row n + r.
-template <class Tile>
+// operands; row_scales[r] is the scale of row n + r; Zero is the code of the weight 0.
+template <class Tile, int32_t Zero = 1>
 void multiply_codes(const uint8_t* codes, int64_t ldc, int64_t n, int64_t rows, int64_t k,
                     const tb_int8_batch& x, const float* row_scales, const Sink& out) {
     CodeSums sums;
@@ -76,7 +76,7 @@ void multiply_codes(const uint8_t* codes, int64_t ldc, int64_t n, int64_t rows, 
                 multiply_tokens<Tile, 4>(codes, ldc, rows, k, q, x.kp, sums);
         }
         for (int64_t t = 0; t < count; ++t) {
-            const Token token = token_of(x, m + t, 1.0F);
+            const Token token = token_of(x, m + t, 1.0F, Zero);
             for (int64_t r = 0; r < rows; ++r) {
                 put(out, m + t, n + r, sums.at[r][t], {token.sum, token.scale * row_scales[r]});
             }

@@ -1,6 +1,6 @@
-/* The last step of every exact kernel: from the sum of unsigned codes to the result. Codes are
- * trits + 1, so  sum_k trit*q = sum_k code*q - sum_k q.  Static: an ISA file compiles its own
- * copy. */
+/* The last step of every exact kernel: from the sum of codes to the result. Codes are trits + 1, so
+ * sum_k trit*q = sum_k code*q - sum_k q, or any integers less those of another code for 0.
+ * Static: an ISA file compiles its own copy. */
 #ifndef TRITBENCH_KERNELS_DOT_EPILOGUE_H
 #define TRITBENCH_KERNELS_DOT_EPILOGUE_H
 
@@ -20,7 +20,7 @@ struct Sink {
 
 // What the epilogue needs of one token.
 struct Token {
-    int32_t sum;  // of q over the row
+    int32_t sum;  // of q over the row, times the code of 0
     float scale;  // dx * sw
 };
 
@@ -33,8 +33,9 @@ struct TensorScale {
     }
 };
 
-inline Token token_of(const tb_int8_batch& x, int64_t m, float weight_scale) {
-    return {tb_int8_row_sum(&x, m), x.scale[m] * weight_scale};
+// zero: the code of the weight 0.
+inline Token token_of(const tb_int8_batch& x, int64_t m, float weight_scale, int32_t zero = 1) {
+    return {zero * tb_int8_row_sum(&x, m), x.scale[m] * weight_scale};
 }
 
 typedef int32_t four_int32 __attribute__((vector_size(16)));

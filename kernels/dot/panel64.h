@@ -135,7 +135,8 @@ inline void panel64_put(const Sink& out, int64_t m, int64_t n, int64_t rows, con
 }
 
 // Scales: void scales(int64_t n, int64_t rows, float* to), the scales of rows n .. n + rows - 1.
-template <class Unpack, class Scales>
+// Zero: the code of the weight 0.
+template <class Unpack, int32_t Zero = 1, class Scales>
 void gemm_panel64(const tb_product* p, int32_t* acc, const Scales& scales) {
     const tb_int8_batch x = tb_int8_open(&p->shape, p->prepared, p->m);
     const auto* packed = static_cast<const uint8_t*>(p->packed);
@@ -164,7 +165,7 @@ void gemm_panel64(const tb_product* p, int32_t* acc, const Scales& scales) {
                 const int64_t end = m + tokens;
                 for (; m < end; ++m, sums += 4) {
                     if (begin + count < k) continue;
-                    panel64_put(out, m, n, rows, sums, token_of(x, m, 1.0F), row_scales);
+                    panel64_put(out, m, n, rows, sums, token_of(x, m, 1.0F, Zero), row_scales);
                 }
             }
         }

@@ -150,11 +150,16 @@ tb_status i2s_unpack(const tb_shape* s, const tb_tile*, const void* packed, int6
             int bad = 0;
             for (int64_t i = 0; i < count; ++i) bad |= codes[i] == 3;
             if (bad != 0) return {TB_BAD_WEIGHT, "code 3, which no I2_S packer writes"};
-            for (int64_t i = 0; i < count; ++i) {
-                const auto trit = static_cast<int8_t>(codes[i] - 1);
-                const int64_t at = (row - row_begin) * w->ld + column + i;
-                if (w->trits != nullptr) w->trits[at] = trit;
-                if (w->values != nullptr) w->values[at] = static_cast<float>(trit) * scale;
+            const int64_t at = (row - row_begin) * w->ld + column;
+            if (w->trits != nullptr) {  // a loop for each, which compilers vectorise
+                int8_t* trits = w->trits + at;
+                for (int64_t i = 0; i < count; ++i) trits[i] = static_cast<int8_t>(codes[i] - 1);
+            }
+            if (w->values != nullptr) {
+                float* values = w->values + at;
+                for (int64_t i = 0; i < count; ++i) {
+                    values[i] = static_cast<float>(codes[i] - 1) * scale;
+                }
             }
         }
     }

@@ -6,7 +6,7 @@
 // it is bound by memory: 8 bits a weight.
 //
 // Overflow: see dot/avx512vnni.h.
-#include "kernels/dot/panel64.h"
+#include "kernels/dot/panel64_bytes.h"
 
 #include "kernels/int8/direct.h"
 
@@ -22,34 +22,9 @@ struct RowLoad {
     }
 };
 
-// From so many tokens on, the rearrangement pays: 4 shuffles and a store to L2 for 64 weights.
-constexpr int64_t kManyTokens = 128;
-
-struct Unpack {
-    static void rows(const tb_shape& s, const uint8_t* packed, int64_t n, int64_t last, int64_t k,
-                     int64_t columns, uint8_t* to) {
-        for (int64_t c = 0; c < columns; c += 64) {
-            const int64_t left = columns - c;
-            __m512i v[16];
-            TB_UNROLL_16
-            for (int64_t i = 0; i < 16; ++i) {
-                const uint8_t* p = packed + (n + i < last ? n + i : last) * s.k + k + c;
-                v[i] = left < 64 ? RowLoad::tail(p, left) : RowLoad::codes(p);
-            }
-            transpose16(v);
-            TB_UNROLL_16
-            for (int i = 0; i < 16; ++i) _mm512_store_si512(to + (c + 4 * i) * 64, v[i]);
-        }
-    }
-};
-
-size_t scratch(const tb_shape* s, const tb_tile*, int64_t m) {
-    return m < kManyTokens ? 0 : panel64_scratch(*s, m);
-}
-
 void product(const tb_product* p, int32_t* acc) {
     if (p->m < kManyTokens) return product_direct<Avx512VnniTile<RowLoad>>(p, acc);
-    gemm_panel64<Unpack>(p, acc, TensorScale{tensor_scale(p->shape, p->packed)});
+    gemm_panel64<ByteRows<RowLoad>>(p, acc, TensorScale{tensor_scale(p->shape, p->packed)});
 }
 void multiply(const tb_product* p) {
     product(p, nullptr);
@@ -58,9 +33,9 @@ void accumulate(const tb_product* p) {
     product(p, p->acc);
 }
 
-constexpr tb_kernel kKernel =
-    with_prefetch(int8_descriptor("int8_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
-                                  "one byte a weight, vpdpbusd", 4, multiply, accumulate, scratch));
+constexpr tb_kernel kKernel = with_prefetch(
+    int8_descriptor("int8_avx512vnni", "avx512vnni", TB_ISA_AVX512VNNI,
+                    "one byte a weight, vpdpbusd", 4, multiply, accumulate, many_tokens_scratch));
 constexpr const tb_kernel* kKernels[] = {&kKernel};
 
 }  // namespace

@@ -25,12 +25,13 @@ struct Q40 {
 
     static float scale(const uint8_t* block) { return half_at(block); }
 
-    static bool integers(const uint8_t* block, int32_t* v) {
+    static bool valid(const uint8_t*) { return true; }
+
+    static void integers(const uint8_t* block, int32_t* v) {
         for (int64_t j = 0; j < 16; ++j) {
             v[j] = (block[2 + j] & 15) - 8;
             v[j + 16] = (block[2 + j] >> 4) - 8;
         }
-        return true;
     }
 
     static int code(float x, float inverse) {

@@ -23,13 +23,14 @@ struct Q80 {
 
     static float scale(const uint8_t* block) { return half_at(block); }
 
-    static bool integers(const uint8_t* block, int32_t* v) {
-        bool good = true;
-        for (int64_t i = 0; i < kColumns; ++i) {
-            v[i] = static_cast<int8_t>(block[2 + i]);
-            good &= v[i] >= -127;
-        }
-        return good;
+    static bool valid(const uint8_t* block) {
+        int bad = 0;
+        for (int64_t i = 0; i < kColumns; ++i) bad |= block[2 + i] == 0x80;
+        return bad == 0;
+    }
+
+    static void integers(const uint8_t* block, int32_t* v) {
+        for (int64_t i = 0; i < kColumns; ++i) v[i] = static_cast<int8_t>(block[2 + i]);
     }
 
     static void quantise(const float* x, uint8_t* block) {

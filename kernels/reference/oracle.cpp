@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 
 namespace tritbench::reference {
 
@@ -168,6 +169,32 @@ float dot_blocks(const BlockRow& w, const int8_t* q, const float* dx, int64_t k)
         for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
     }
     return lanes[0];
+}
+
+std::optional<CodeRow> read_code_row(std::string_view layout, const uint8_t* packed, int64_t rows,
+                                     int64_t k, int64_t n) {
+    if (layout != "q8_row") return std::nullopt;
+    CodeRow row{std::vector<int8_t>(static_cast<size_t>(k)), 0};
+    for (int64_t i = 0; i < k; ++i) {
+        const int byte = packed[n * k + i];
+        row.q[static_cast<size_t>(i)] = static_cast<int8_t>(byte < 128 ? byte : byte - 256);
+    }
+    std::memcpy(&row.scale, packed + (rows * k + 3) / 4 * 4 + 4 * n, sizeof row.scale);
+    return row;
+}
+
+CodeRow quantise_weights(const float* w, int64_t k) {
+    CodeRow row{std::vector<int8_t>(static_cast<size_t>(k), 0), 0};
+    float a = 0;
+    for (int64_t i = 0; i < k; ++i) a = std::max(a, std::fabs(w[i]));
+    if (a < 1e-30F) return row;
+    for (int64_t i = 0; i < k; ++i) {
+        row.q[static_cast<size_t>(i)] = static_cast<int8_t>(std::nearbyint(w[i] * (127.0F / a)));
+    }
+    int exponent = 0;
+    const float fraction = std::frexp(a / 127.0F, &exponent);
+    row.scale = std::ldexp(std::nearbyint(std::ldexp(fraction, 17)), exponent - 17);
+    return row;
 }
 
 void quantise_q8k(const float* x, int64_t k, int8_t* q, float* dx) {

@@ -61,6 +61,21 @@ void quantise_blocks(const float* x, int64_t k, int8_t* q, float* dx);
 // fma(d[b] * dx[b], sum of v q over the block, .) to lane b % 8; then the tree 8 -> 4 -> 2 -> 1.
 float dot_blocks(const BlockRow& w, const int8_t* q, const float* dx, int64_t k);
 
+// ---- rows of int8 with one scale (quantised weights of the exact class) ------------------------
+
+struct CodeRow {
+    std::vector<int8_t> q;  // [K], within +-127
+    float scale;
+};
+
+// Row n of `rows` packed rows of K weights in q8_row. Nothing for another layout.
+std::optional<CodeRow> read_code_row(std::string_view layout, const uint8_t* packed, int64_t rows,
+                                     int64_t k, int64_t n);
+
+// What such a row must be: a = max|w|, q = w * (127 / a) rounded half to even, scale = a / 127 with
+// 17 significant bits, half to even; all zero where a < 1e-30.
+CodeRow quantise_weights(const float* w, int64_t k);
+
 // ---- ternary rows with int8 activations of several scales --------------------------------------
 
 // llama.cpp's Q8_K: of every 256 columns (the last may be fewer), the value of largest magnitude,
