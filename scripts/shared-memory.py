@@ -17,6 +17,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,28 +30,32 @@ def memory_of(pid: int) -> dict[str, int]:
     return {name: int(value.split()[0]) * 1024 for name, value in (line.split(":") for line in lines)}
 
 
-def wait_until_done(process: subprocess.Popen) -> None:
+def wait_until_done(process: subprocess.Popen, messages) -> None:
     """Its first byte of output comes when the model has run; the rest does not fit the pipe."""
     ready, _, _ = select.select([process.stdout], [], [], PATIENCE_S)
-    if not ready or process.poll() is not None:
-        process.kill()
-        raise SystemExit(f"shared-memory: {' '.join(process.args)}: gave no output to wait with: "
-                         "expected a model of at least 16384 tokens in its vocabulary")
+    if ready and process.stdout.peek(1):
+        return
+    messages.seek(0)
+    last = messages.read().decode(errors="replace").splitlines()[-1:]
+    raise SystemExit(f"shared-memory: {' '.join(process.args)}: ended early: " + (
+        last[0] if last else "expected a model of at least 16384 tokens in its vocabulary"))
 
 
 def measure(tritbench: str, model: Path, processes: int, flags: list[str]) -> dict:
     command = [tritbench, "logits", "-m", str(model), "--tokens", "1,2,3", "-t", "1", *flags]
     running = []
-    try:
-        for _ in range(processes):
-            running.append(subprocess.Popen(command, stdout=subprocess.PIPE))
-        for process in running:
-            wait_until_done(process)
-        each = [memory_of(process.pid) for process in running]
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
+    with tempfile.TemporaryFile() as messages:
+        try:
+            for _ in range(processes):
+                running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages))
+            for process in running:
+                wait_until_done(process, messages)
+            each = [memory_of(process.pid) for process in running]
+        finally:
+            for process in running:
+                process.kill()
+                process.wait()
+                process.stdout.close()
     return {
         "model": str(model),
         "file_bytes": model.stat().st_size,
