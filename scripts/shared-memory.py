@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How much memory several processes take that run one mapped model.
 
-    scripts/shared-memory.py MODEL.gguf [-n 10] [--kernel ID] [--head TYPE] [--json]
+    scripts/shared-memory.py MODEL.gguf [-n 10] [--plan NAME] [--head TYPE] [--json]
 
 Starts N `tritbench logits`, each of which has loaded the model, multiplied with all of it, and now
 waits for someone to read what it found. Of each, /proc/PID/smaps_rollup says what is resident (Rss)
@@ -70,15 +70,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("-n", "--processes", type=int, default=10)
-    for flag in ("--kernel", "--head"):
-        parser.add_argument(flag, help="as tritbench takes it (default: as the file has it, which is mapped)")
+    parser.add_argument("--plan", default="stored", help="as tritbench takes it (default: stored, which maps the file)")
+    parser.add_argument("--head", default="stored", help="the same")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if not arguments.model.is_file():
         sys.exit(f"shared-memory: {arguments.model}: no such file; expected a GGUF model")
     tritbench = os.environ.get("TRITBENCH_BIN", str(ROOT / "build" / "release" / "tritbench"))
-    flags = [word for flag in ("kernel", "head") if getattr(arguments, flag)
-             for word in (f"--{flag}", getattr(arguments, flag))]
+    flags = ["--plan", arguments.plan, "--head", arguments.head]
     found = measure(tritbench, arguments.model, arguments.processes, flags)
     if arguments.json:
         print(json.dumps(found))

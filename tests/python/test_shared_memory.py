@@ -14,7 +14,7 @@ OWN_BYTES = 24e6
 
 @pytest.fixture(scope="module")
 def model(tritbench, tmp_path_factory):
-    """Some 60 MB, most of it in the embedding, which is the head too."""
+    """75 MB, most of it the embedding, which is the head too."""
     path = tmp_path_factory.mktemp("shared") / "model.gguf"
     subprocess.run([tritbench, "gen", "--preset", "125M", "-o", str(path)], check=True, capture_output=True)
     return path
