@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How much memory several processes take that run one mapped model.
 
-    scripts/shared-memory.py MODEL.gguf [-n 10] [--kernel ID] [--head TYPE] [--json]
+    scripts/shared-memory.py MODEL.gguf [-n 10] [--plan NAME] [--head TYPE] [--json]
 
 Starts N `tritbench logits`, each of which has loaded the model, multiplied with all of it, and now
 waits for someone to read what it found. Of each, /proc/PID/smaps_rollup says what is resident (Rss)
@@ -17,6 +17,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,28 +30,32 @@ def memory_of(pid: int) -> dict[str, int]:
     return {name: int(value.split()[0]) * 1024 for name, value in (line.split(":") for line in lines)}
 
 
-def wait_until_done(process: subprocess.Popen) -> None:
+def wait_until_done(process: subprocess.Popen, messages) -> None:
     """Its first byte of output comes when the model has run; the rest does not fit the pipe."""
     ready, _, _ = select.select([process.stdout], [], [], PATIENCE_S)
-    if not ready or process.poll() is not None:
-        process.kill()
-        raise SystemExit(f"shared-memory: {' '.join(process.args)}: gave no output to wait with: "
-                         "expected a model of at least 16384 tokens in its vocabulary")
+    if ready and process.stdout.peek(1):
+        return
+    messages.seek(0)
+    last = messages.read().decode(errors="replace").splitlines()[-1:]
+    raise SystemExit(f"shared-memory: {' '.join(process.args)}: ended early: " + (
+        last[0] if last else "expected a model of at least 16384 tokens in its vocabulary"))
 
 
 def measure(tritbench: str, model: Path, processes: int, flags: list[str]) -> dict:
     command = [tritbench, "logits", "-m", str(model), "--tokens", "1,2,3", "-t", "1", *flags]
     running = []
-    try:
-        for _ in range(processes):
-            running.append(subprocess.Popen(command, stdout=subprocess.PIPE))
-        for process in running:
-            wait_until_done(process)
-        each = [memory_of(process.pid) for process in running]
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
+    with tempfile.TemporaryFile() as messages:
+        try:
+            for _ in range(processes):
+                running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages))
+            for process in running:
+                wait_until_done(process, messages)
+            each = [memory_of(process.pid) for process in running]
+        finally:
+            for process in running:
+                process.kill()
+                process.wait()
+                process.stdout.close()
     return {
         "model": str(model),
         "file_bytes": model.stat().st_size,
@@ -65,15 +70,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("-n", "--processes", type=int, default=10)
-    for flag in ("--kernel", "--head"):
-        parser.add_argument(flag, help="as tritbench takes it (default: as the file has it, which is mapped)")
+    parser.add_argument("--plan", default="stored", help="as tritbench takes it (default: stored, which maps the file)")
+    parser.add_argument("--head", default="stored", help="the same")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if not arguments.model.is_file():
         sys.exit(f"shared-memory: {arguments.model}: no such file; expected a GGUF model")
     tritbench = os.environ.get("TRITBENCH_BIN", str(ROOT / "build" / "release" / "tritbench"))
-    flags = [word for flag in ("kernel", "head") if getattr(arguments, flag)
-             for word in (f"--{flag}", getattr(arguments, flag))]
+    flags = ["--plan", arguments.plan, "--head", arguments.head]
     found = measure(tritbench, arguments.model, arguments.processes, flags)
     if arguments.json:
         print(json.dumps(found))

@@ -11,6 +11,7 @@
 #include "harness/verify/gate.h"
 #include "harness/verify/proof.h"
 #include "harness/verify/random_data.h"
+#include "kernels/api/prepared_int8.h"
 #include "kernels/api/registry.h"
 #include "kernels/reference/oracle.h"
 

@@ -8,7 +8,7 @@ import pytest
 from trained_model import EXCERPT, MODEL
 
 # As in the table of model/train/README.md; a head of as many bits that rounds wrongly is far outside.
-MOST_WORSE = {"f32": 0, "f16": 1e-4, "bf16": 1e-3, "q8_0": 2e-3, "q8_row": 2e-3, "q6_k": 5e-3, "q4_0": 5e-2}
+MOST_WORSE = {"f32": 0, "f16": 1e-4, "bf16": 1e-3, "q8_0": 4e-3, "q8_row": 4e-3, "q6_k": 5e-3, "q4_0": 5e-2}
 
 
 def perplexity(tritbench, model, *flags):

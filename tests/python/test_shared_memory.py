@@ -14,7 +14,7 @@ OWN_BYTES = 24e6
 
 @pytest.fixture(scope="module")
 def model(tritbench, tmp_path_factory):
-    """Some 60 MB, most of it in the embedding, which is the head too."""
+    """75 MB, most of it the embedding, which is the head too."""
     path = tmp_path_factory.mktemp("shared") / "model.gguf"
     subprocess.run([tritbench, "gen", "--preset", "125M", "-o", str(path)], check=True, capture_output=True)
     return path
@@ -43,5 +43,14 @@ def test_processes_share_a_mapped_model(root, tritbench, model):
 def test_the_script_says_what_is_missing(root, tritbench, tmp_path):
     command = [sys.executable, root / "scripts" / "shared-memory.py", tmp_path / "none.gguf"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TRITBENCH_BIN": tritbench})
-    assert done.returncode == 1
+    assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.splitlines() == [f"shared-memory: {tmp_path / 'none.gguf'}: no such file; expected a GGUF model"]
+
+
+def test_the_script_hands_on_why_a_model_does_not_run(root, tritbench, tmp_path):
+    path = tmp_path / "none.gguf"
+    path.write_bytes(b"GGUX" * 100)
+    command = [sys.executable, root / "scripts" / "shared-memory.py", path, "-n", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TRITBENCH_BIN": tritbench})
+    assert done.returncode == 1 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "none.gguf" in done.stderr and "GGUF" in done.stderr
