@@ -52,7 +52,7 @@ typedef struct tb_attention {
 } tb_attention;
 
 #define TB_ATTENTION_ROWS 64  /* (token, head) pairs that share one pass over keys and values */
-#define TB_ATTENTION_BLOCK 32 /* keys or values that are converted to floats at once */
+#define TB_ATTENTION_BLOCK 64 /* keys or values that are converted to floats at once */
 
 /* Floats of scratch for up to `positions` cached positions and any rectangle. */
 static inline int64_t tb_attention_scratch(int64_t head_dim, int64_t positions) {

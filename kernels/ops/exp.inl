@@ -15,8 +15,9 @@ inline Native exp(Native x) {
     const Native most = Access<Native>::splat(88.0F);
     const Native zero = Native{};
     const auto vanishes = x < least;
-    Native c = x < least ? least : x;
-    c = c > most ? most : c;
+    // Written as the instructions of maximum and minimum are, which let a NaN of x through.
+    Native c = least > x ? least : x;
+    c = most < c ? most : c;
     const Native shifted = c * kLog2E + kRound;
     const Native n = shifted - kRound;
     const Native r = (c - n * kLn2Hi) - n * kLn2Lo;

@@ -66,7 +66,7 @@ inline Native within_half(Native v) {
     const NativeInts sign = bits & INT32_MIN;
     NativeInts size = bits & INT32_MAX;
     const NativeInts largest = size - size + 0x477fe000;  // 65504
-    size = (size > 0x477fe000) & (size < 0x7f800000) ? largest : size;
+    size = ((size > 0x477fe000) & (size < 0x7f800000)) ? largest : size;
     size = size > 0x7f800000 ? (size | INT32_MAX) & 0x7fc00000 : size;
     return reinterpret_cast<Native>(size | sign);
 }

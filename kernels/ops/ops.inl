@@ -9,6 +9,7 @@
 #include "kernels/ops/half.inl"
 #include "kernels/ops/rows.inl"
 #include "kernels/ops/rope.inl"
+#include "kernels/ops/attention_tiles.inl"
 #include "kernels/ops/attention.inl"
 // clang-format on
 

@@ -128,6 +128,39 @@ inline F4 sum16(V16 a, V16 b, V16 c, V16 d) {
            __builtin_shufflevector(ab, cd, 1, 3, 5, 7);
 }
 
+#if TB_OPS_LANES == 16
+// The tree for sixteen vectors at once: of v[r][c] to lane 4 r + c. Each step puts the halves of
+// two vectors, of a half or a quarter of theirs, side by side.
+inline F16 halves(F16 a, F16 b) {
+    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+           __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30,
+                                   31);
+}
+inline F16 quarters(F16 a, F16 b) {
+    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+           __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30,
+                                   31);
+}
+inline F16 eighths(F16 a, F16 b) {
+    return __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+           __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30,
+                                   31);
+}
+inline F16 sixteenths(F16 a, F16 b) {
+    return __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28,
+                                   30) +
+           __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31);
+}
+inline F16 sum16(const F16 (&v)[4][4]) {
+    F16 columns[4];
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+        columns[c] = quarters(halves(v[0][c], v[1][c]), halves(v[2][c], v[3][c]));
+    }
+    return sixteenths(eighths(columns[0], columns[1]), eighths(columns[2], columns[3]));
+}
+#endif
+
 inline float max16(V16 v) {
     float lanes[16];
     store(lanes, v);
