@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "harness/cli/commands.h"
 #include "harness/cli/model_flags.h"
@@ -23,6 +24,9 @@ namespace {
 // The part of the budget that comparing plans in the whole model may take.
 constexpr double kModelPart = 0.3;
 
+// Of what a squared ReLU leaves: gates are about as often negative as positive.
+constexpr double kZeros = 0.5;
+
 struct TuneFlags {
     std::string model, shapes, threads, output, csv;
     std::string batches = "1,8,32,128,512";
@@ -30,7 +34,7 @@ struct TuneFlags {
     std::string goal = "decode";
     std::string budget = "2m";
     std::vector<std::string> allow;
-    double zeros = 0.5;
+    std::optional<double> zeros;
     uint64_t seed = 1;
     bool dry_run = false;
     LoadFlags load;
@@ -46,7 +50,10 @@ double parse_duration(const std::string& text, const char* where) {
         used = 0;
     }
     const std::string unit = text.substr(used);
-    const double scale = unit.empty() || unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : 0;
+    const double scale = unit.empty() || unit == "s" ? 1
+                         : unit == "m"               ? 60
+                         : unit == "h"               ? 3600
+                                                     : 0;
     if (used == 0 || scale == 0 || !(value > 0) || !(value * scale <= 1e6)) {
         throw Error(fmt::format("{} '{}': expected a time such as 90s, 2m or 1h", where,
                                 printable(text, 40)));
@@ -66,11 +73,9 @@ TuneOptions tune_options(const TuneFlags& flags) {
             throw Error(fmt::format("--allow '{}': expected bounded or half", printable(what, 40)));
         }
     }
-    for (const std::string& text : split_list(flags.threads)) {
+    const std::string threads = flags.threads.empty() ? "n" : flags.threads;
+    for (const std::string& text : split_list(threads)) {
         for (const int t : parse_threads(text, "-t")) options.threads.push_back(t);
-    }
-    if (options.threads.empty()) {
-        options.threads.push_back(static_cast<int>(allowed_cpus().size()));
     }
     for (const std::string& text : split_list(flags.batches)) {
         options.batches.push_back(parse_count(text, 1, "--batch"));
@@ -99,14 +104,14 @@ TuneSubject tune_subject(const TuneFlags& flags, TuneOptions& options) {
         for (const std::string& text : split_list(flags.shapes)) {
             shapes.push_back(parse_shape(text, "--shape"));
         }
-        subject.workload = shapes_workload(shapes, flags.zeros);
+        subject.workload = shapes_workload(shapes, flags.zeros.value_or(0.0));
         subject.standard = default_plan_of_shapes(shapes);
         return subject;
     }
     const LoadOptions load = flags.load.options();
     subject.file = std::make_shared<const GgufFile>(flags.model);
     subject.standard = default_plan(*subject.file, load, last_level_cache_bytes());
-    subject.workload = model_workload(*subject.file, load, flags.zeros);
+    subject.workload = model_workload(*subject.file, load, flags.zeros.value_or(kZeros));
     options.rules.half_scales = options.rules.half_scales || subject.workload.half_scales;
     options.rules.row_scales = subject.workload.row_scales;
     return subject;
@@ -170,6 +175,12 @@ int tune(const TuneFlags& flags) {
 
     const double expected = predicted_seconds(forecast, options) + budget - options.seconds;
     fmt::print(stderr, "tune: about {:.0f} s\n", expected);
+    for (const std::string& mark : noise_marks_now()) {
+        if (mark == "high_load" || mark == "cpu_quota") {
+            fmt::print(stderr, "tune: {}: timings here are doubtful ('tritbench env' says why)\n",
+                       mark);
+        }
+    }
     install_interrupt_handler();
     TuneProgress progress(expected);
     const TuneReport report = [&](const std::string& what) { return progress(what); };
@@ -201,11 +212,11 @@ int tune(const TuneFlags& flags) {
                    phase_text("prefill", compared->prefill));
     }
     if (all_default(result)) {
-        fmt::print("nothing is faster than the default plan beyond doubt: the plan is the default\n");
+        fmt::print(
+            "nothing is faster than the default plan beyond doubt: the plan is the default\n");
     }
     const Plan plan = tuned_plan(subject.workload, result);
-    write_whole(flags.output,
-                plan_file_text(plan, options, results, flags.model, compared.get()));
+    write_whole(flags.output, plan_file_text(plan, options, results, flags.model, compared.get()));
     if (!flags.csv.empty()) write_whole(flags.csv, race_csv(subject.workload, results));
     fmt::print("wrote {}\n", printable(flags.output, 300));
     return 0;
@@ -220,14 +231,16 @@ void add_tune(CLI::App& app, int* exit_code) {
     command->add_option("-m,--model", flags->model, "GGUF file: tunes its linear layers");
     command->add_option("-s,--shape", flags->shapes, "N x K instead of a model: 2560x6912,512x512");
     command->add_option("-o,--output", flags->output, "The plan to write (TOML)");
-    command->add_option("-t,--threads", flags->threads,
-                        "Thread counts to tune for: 1,2 or 1..n (default: one per allowed CPU); the "
-                        "plan is that of the best");
+    command->add_option(
+        "-t,--threads", flags->threads,
+        "Thread counts to tune for: 1,2 or 1..n (default: one per allowed CPU); the "
+        "plan is that of the best");
     command
         ->add_option("-b,--batch", flags->batches,
                      "Batches that are raced, each for all that are larger than the one before")
         ->capture_default_str();
-    command->add_option("--for", flags->goal, "What layouts are chosen for: decode, prefill, balanced")
+    command
+        ->add_option("--for", flags->goal, "What layouts are chosen for: decode, prefill, balanced")
         ->capture_default_str();
     command
         ->add_option("-k,--kernel", flags->kernels, "Kernels: globs, comma separated, ! excludes")
@@ -240,10 +253,9 @@ void add_tune(CLI::App& app, int* exit_code) {
         ->capture_default_str();
     command
         ->add_option("--zeros", flags->zeros,
-                     "Share of zeros in what a squared ReLU leaves for ffn_down; of the input of "
-                     "--shape")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+                     "Share of zeros in what a squared ReLU leaves for ffn_down (default: 0.5), or "
+                     "in the\ninput of shapes (default: 0)")
+        ->check(CLI::Range(0.0, 1.0));
     command->add_option("--csv", flags->csv, "File for the times of every candidate");
     command->add_option("--seed", flags->seed, "Of weights, activations and order")
         ->capture_default_str();

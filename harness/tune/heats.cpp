@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <set>
 
 #include "harness/tune/layer_contest.h"
 #include "kernels/api/registry.h"
@@ -16,10 +17,45 @@ namespace {
 constexpr double kMargin = 1.05;
 // The other tiles of a kernel are tried if its default tile is within this of the margin.
 constexpr double kTileReach = 2.0;
+// So many tiles of a kernel race.
+constexpr int kTilesOfAKernel = 4;
 
-struct Heated {
-    std::vector<Entry> all, good;
-};
+// Of a kernel in a bucket: the first tile that it ran with, its default where that is possible.
+using FirstTimes = std::map<std::pair<size_t, const tb_kernel*>, double>;
+
+std::vector<Entry> heat(LayerContest& contest, size_t variant, size_t bucket, FirstTimes& firsts) {
+    WeightCopies& weights = contest.field.packed(variant, contest.pool);
+    const double enough = contest.standard_ns[bucket] * kMargin;
+    std::vector<Entry> entries;
+    for (const Candidate& c :
+         candidates_for(contest.field.variants()[variant], contest.options.buckets[bucket])) {
+        const auto [at, first] = firsts.try_emplace({bucket, c.kernel}, 0.0);
+        if (!first && (at->second > enough * kTileReach || contest.over(contest.heats_part))) {
+            ++contest.untried;
+            continue;
+        }
+        ProductBench::Lane lane(contest.bench(bucket), c, weights);
+        entries.push_back({c, variant, lane.hot_ns(enough)});
+        if (first) at->second = entries.back().hot_ns;
+    }
+    return entries;
+}
+
+// Who may race in a bucket: those within the margin, of each kernel its fastest tiles, and the
+// default whatever its time.
+std::vector<Entry> select(const LayerContest& contest, size_t bucket,
+                          const std::vector<Entry>& fastest_first) {
+    std::map<const tb_kernel*, int> tiles;
+    std::vector<Entry> out;
+    for (const Entry& entry : fastest_first) {
+        const bool good = entry.hot_ns <= contest.standard_ns[bucket] * kMargin &&
+                          tiles[entry.candidate.kernel]++ < kTilesOfAKernel;
+        if (good || same_candidate(entry.candidate, contest.standard[bucket])) {
+            out.push_back(entry);
+        }
+    }
+    return out;
+}
 
 bool holds(const std::vector<Entry>& entries, const Candidate& candidate) {
     return std::any_of(entries.begin(), entries.end(), [&](const Entry& entry) {
@@ -27,55 +63,77 @@ bool holds(const std::vector<Entry>& entries, const Candidate& candidate) {
     });
 }
 
-Heated heat_bucket(LayerContest& contest, size_t variant, size_t bucket) {
-    WeightCopies& weights = contest.field.packed(variant, contest.pool);
-    const double enough = contest.standard_ns[bucket] * kMargin;
-    std::map<const tb_kernel*, double> with_default_tile;
-    Heated heated;
-    for (const Candidate& c :
-         candidates_for(contest.field.variants()[variant], contest.options.buckets[bucket])) {
-        const auto [at, first] = with_default_tile.try_emplace(c.kernel, 0.0);
-        if (!first && (at->second > enough * kTileReach || contest.over(kHeatsPart))) {
-            ++contest.untried;
-            continue;
-        }
-        ProductBench::Lane lane(contest.bench(bucket), c, weights);
-        const Entry entry{c, variant, lane.hot_ns(enough)};
-        if (first) at->second = entry.hot_ns;
-        heated.all.push_back(entry);
-        if (entry.hot_ns <= enough || same_candidate(c, contest.standard[bucket])) {
-            heated.good.push_back(entry);
+// Good enough in one bucket, a layout may be chosen: then it needs a kernel in each.
+void complete(const std::map<size_t, std::vector<Entry>>& all,
+              std::map<size_t, std::vector<Entry>>& selected) {
+    std::set<size_t> variants;
+    for (const auto& [bucket, entries] : selected) {
+        for (const Entry& entry : entries) variants.insert(entry.variant);
+    }
+    for (const auto& [bucket, entries] : all) {
+        for (const size_t variant : variants) {
+            const auto of_it = [&](const Entry& entry) { return entry.variant == variant; };
+            auto& in = selected[bucket];
+            if (std::any_of(in.begin(), in.end(), of_it)) continue;
+            const auto fastest = std::find_if(entries.begin(), entries.end(), of_it);
+            if (fastest != entries.end()) in.push_back(*fastest);
         }
     }
-    return heated;
+}
+
+// The variants that were selected and got copies.
+std::set<size_t> copied(LayerContest& contest,
+                        const std::map<size_t, std::vector<Entry>>& selected) {
+    std::set<size_t> copied, refused;
+    for (const auto& [bucket, entries] : selected) {
+        for (const Entry& entry : entries) {
+            const size_t v = entry.variant;
+            if (copied.contains(v) || refused.contains(v)) continue;
+            contest.tell(fmt::format("copies of {}", contest.field.variants()[v].name));
+            if (contest.field.make_copies(v, contest.pool)) {
+                copied.insert(v);
+                continue;
+            }
+            refused.insert(v);
+            contest.result.notes.push_back(fmt::format(
+                "{} left out: no memory for {:.2f} GB of copies", contest.field.variants()[v].name,
+                static_cast<double>(contest.field.bytes_wanted(v)) * 1e-9));
+        }
+    }
+    return copied;
 }
 
 }  // namespace
 
-void heat(LayerContest& contest, size_t variant, const std::vector<size_t>& buckets) {
-    std::map<size_t, Heated> heated;
-    bool any = false;
-    for (const size_t bucket : buckets) {
-        heated[bucket] = heat_bucket(contest, variant, bucket);
-        any = any || !heated[bucket].good.empty();
-    }
-    if (any && !contest.field.make_copies(variant, contest.pool)) {
-        contest.result.notes.push_back(
-            fmt::format("{} left out: no memory for {:.2f} GB of copies",
-                        contest.field.variants()[variant].name,
-                        static_cast<double>(contest.field.bytes_wanted(variant)) * 1e-9));
-        any = false;
-    }
-    for (auto& [bucket, its] : heated) {
-        if (!any) its.good.clear();
-        // Good enough for one bucket, the layout may be chosen: then it needs a kernel for each.
-        if (any && its.good.empty() && !its.all.empty()) {
-            its.good.push_back(*std::min_element(
-                its.all.begin(), its.all.end(),
-                [](const Entry& a, const Entry& b) { return a.hot_ns < b.hot_ns; }));
+void heats(LayerContest& contest, const std::vector<size_t>& variants,
+           const std::vector<size_t>& buckets) {
+    std::map<size_t, std::vector<Entry>> all, selected;
+    FirstTimes firsts;
+    for (const size_t v : variants) {
+        const PackedVariant& variant = contest.field.variants()[v];
+        const Candidate& c = variant.candidates.front();
+        const bool standard = same_candidate(c, {c.kernel, default_tile(*c.kernel)});
+        if (!standard && contest.over(contest.heats_part)) {
+            contest.untried += variant.candidates.size();
+            continue;
         }
-        for (const Entry& entry : its.all) {
-            if (holds(its.good, entry.candidate)) {
+        contest.tell(fmt::format("heats of {}", variant.name));
+        for (const size_t bucket : buckets) {
+            const auto entries = heat(contest, v, bucket, firsts);
+            all[bucket].insert(all[bucket].end(), entries.begin(), entries.end());
+        }
+        contest.field.drop(v);
+    }
+    for (auto& [bucket, entries] : all) {
+        std::sort(entries.begin(), entries.end(),
+                  [](const Entry& a, const Entry& b) { return a.hot_ns < b.hot_ns; });
+        selected[bucket] = select(contest, bucket, entries);
+    }
+    complete(all, selected);
+    const std::set<size_t> in_memory = copied(contest, selected);
+    for (const auto& [bucket, entries] : all) {
+        for (const Entry& entry : entries) {
+            if (in_memory.contains(entry.variant) && holds(selected[bucket], entry.candidate)) {
                 contest.qualified[bucket].push_back(entry);
             } else {
                 contest.finish(bucket, entry.candidate, "too slow hot",
@@ -83,7 +141,6 @@ void heat(LayerContest& contest, size_t variant, const std::vector<size_t>& buck
             }
         }
     }
-    contest.field.drop(variant);
 }
 
 void all_heats(LayerContest& contest, const std::vector<size_t>& buckets) {
@@ -100,16 +157,8 @@ void all_heats(LayerContest& contest, const std::vector<size_t>& buckets) {
     // At random: what is left when the time is over is no particular kind.
     std::mt19937_64 random(contest.options.seed);
     std::shuffle(rest.begin(), rest.end(), random);
-    const size_t certain = first.size();
     first.insert(first.end(), rest.begin(), rest.end());
-    for (size_t i = 0; i < first.size(); ++i) {
-        if (i >= certain && contest.over(kHeatsPart)) {
-            contest.untried += variants[first[i]].candidates.size();
-            continue;
-        }
-        contest.tell(fmt::format("heats of {}", variants[first[i]].name));
-        heat(contest, first[i], buckets);
-    }
+    heats(contest, first, buckets);
 }
 
 }  // namespace tritbench

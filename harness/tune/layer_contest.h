@@ -35,7 +35,8 @@ class LayerContest {
     std::vector<double> standard_ns;            // of each bucket, from memory; 0: not measured
     std::vector<std::vector<Entry>> qualified;  // of each bucket
     LayerResult result;
-    size_t untried = 0;  // tiles
+    size_t untried = 0;        // tiles
+    double heats_part = 0.45;  // the part of the time after which only default tiles have heats
 
     void start(double seconds, const TuneReport& report);
     // Whether this part of the time is over.
@@ -67,12 +68,11 @@ class LayerContest {
 
 // How many pairs decide between a winner and the default.
 inline constexpr int kPairs = 25;
-// The part of the time after which no more heats begin.
-inline constexpr double kHeatsPart = 0.45;
 
-// The heats of a variant: who is good enough for each of the buckets is qualified, and the variant
-// copied if anybody is.
-void heat(LayerContest& contest, size_t variant, const std::vector<size_t>& buckets);
+// The heats of some variants: who is good enough for one of the buckets is qualified for it, of
+// each kernel the fastest tiles, and copies are made for them.
+void heats(LayerContest& contest, const std::vector<size_t>& variants,
+           const std::vector<size_t>& buckets);
 // Of all variants: the default's first, then those with default tiles, then as many of the others
 // as there is time for.
 void all_heats(LayerContest& contest, const std::vector<size_t>& buckets);

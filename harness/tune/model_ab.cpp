@@ -119,14 +119,15 @@ AbResult compare_plans(const std::shared_ptr<const GgufFile>& file, const LoadOp
 
     const auto tokens = random_tokens(prompt, config.vocab, options.seed);
     const auto after = random_tokens(decoded, config.vocab, options.seed + 1);
-    const std::span<const int32_t> before = std::span(tokens).first(
-        static_cast<size_t>(std::min<int64_t>(depth, prompt)));
+    const std::span<const int32_t> before =
+        std::span(tokens).first(static_cast<size_t>(std::min<int64_t>(depth, prompt)));
     comparison.tell("comparing logits");
     const std::vector<float> x = a.logits(before), y = b.logits(before);
     if (options.same_logits && std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) != 0) {
-        throw Error(fmt::format("{}: the tuned plan gives other logits than the default; expected "
-                                "the same from exact kernels: run 'tritbench verify'",
-                                printable(file->path().string(), 300)));
+        throw Error(
+            fmt::format("{}: the tuned plan gives other logits than the default; expected "
+                        "the same from exact kernels: run 'tritbench verify'",
+                        printable(file->path().string(), 300)));
     }
     AbResult result;
     result.decode = comparison.measure(

@@ -23,8 +23,8 @@ struct AbOptions {
 
 // Of one phase.
 struct AbPhase {
-    Gain gain;                      // of ours over the standard
-    double ours = 0, standard = 0;  // tokens per second, medians
+    Gain gain;                                 // of ours over the standard
+    double ours = 0, standard = 0;             // tokens per second, medians
     std::vector<double> ours_ns, standard_ns;  // a token, pair by pair
 };
 

@@ -19,6 +19,11 @@ std::optional<std::pair<double, double>> median_interval(std::vector<double> val
     return std::pair(values[r - 1], values[values.size() - r]);
 }
 
+double spread(const std::vector<double>& values) {
+    const auto [least, most] = std::minmax_element(values.begin(), values.end());
+    return *most / *least;
+}
+
 }  // namespace
 
 Race::Race(size_t candidates, const RaceRules& rules, uint64_t seed)
@@ -79,7 +84,8 @@ std::vector<double> Race::ratios(size_t candidate) const {
 bool Race::lost(size_t candidate) const {
     const std::vector<double> all = ratios(candidate);
     if (rounds_ >= rules_.hopeless_rounds &&
-        *std::min_element(all.begin(), all.end()) >= rules_.hopeless) {
+        *std::min_element(all.begin(), all.end()) >= rules_.hopeless &&
+        spread(ns_[candidate]) < rules_.hopeless && spread(ns_[leader_]) < rules_.hopeless) {
         return true;
     }
     if (rounds_ < rules_.least_rounds) return false;

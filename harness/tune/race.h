@@ -21,8 +21,11 @@
 namespace tritbench {
 
 struct RaceRules {
-    int hopeless_rounds = 3;   // rounds before a candidate may be dropped as hopeless:
-    double hopeless = 1.25;    // in every round so far at least this times the leader's time
+    // After so many rounds a candidate goes as hopeless if in each of them it took at least
+    // `hopeless` times as long as the leader, and neither's own times differ by as much: where they
+    // do, the machine is too noisy for so few.
+    int hopeless_rounds = 3;
+    double hopeless = 1.25;
     int least_rounds = 8;      // rounds before an interval may drop a candidate, or end the race
     int most_rounds = 60;      // the race ends
     double confidence = 0.99;  // of the intervals that drop: they are looked at in every round
@@ -34,6 +37,7 @@ struct Standing {
     bool racing = true;  // false: dropped
     int rounds = 0;      // repetitions of it
     double ns = 0;       // time of a repetition: `ratio` times the median of the leader's
+                         // (noise may leave a ratio below 1 to one that was dropped early)
     double ratio = 1;    // median of its time over the leader's in the same round
     // Of that median, with a probability of 95%; empty with too few rounds, and for the leader.
     std::optional<std::pair<double, double>> interval;

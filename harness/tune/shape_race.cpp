@@ -24,6 +24,7 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 struct Raced {
     std::vector<Entry> entries;
     std::vector<Standing> standings;
+    double leader_ns = 0;
 };
 
 }  // namespace
@@ -85,6 +86,7 @@ void ShapeRace::Impl::race(size_t bucket, double until_part) {
     }
     Raced& r = raced[bucket];
     r.standings = race.standings();
+    r.leader_ns = r.standings[race.leader()].ns;
     for (size_t i = 0; i < lanes.size(); ++i) {
         const char* end = r.standings[i].racing ? "raced" : "dropped";
         c.finish(bucket, r.entries[i].candidate, i == race.leader() ? "won" : end, r.standings[i]);
@@ -97,9 +99,14 @@ Candidate ShapeRace::Impl::fastest(size_t bucket, size_t variant, double* ns) co
     Candidate best;
     *ns = kNever;
     for (size_t i = 0; i < r.entries.size(); ++i) {
-        if (r.entries[i].variant != variant || r.standings[i].ns >= *ns) continue;
+        if (r.entries[i].variant != variant) continue;
+        // Who lost is slower, whatever the few rounds before said.
+        const double its = r.standings[i].racing
+                               ? r.standings[i].ns
+                               : std::max(r.standings[i].ns, r.leader_ns * (1 + 2 * kAlike));
+        if (its >= *ns) continue;
         best = r.entries[i].candidate;
-        *ns = r.standings[i].ns;
+        *ns = its;
     }
     return best;
 }
@@ -146,7 +153,8 @@ void ShapeRace::Impl::race_in(size_t variant, size_t bucket, double until_part) 
                                 bucket_name(c.options.buckets[bucket])));
     }
     c.measure_standard(bucket);
-    heat(c, variant, {bucket});
+    c.heats_part = until_part;
+    heats(c, {variant}, {bucket});
     if (c.qualified[bucket].empty()) {
         // All are slower than the default is in its own layout: then the fastest of them.
         std::vector<Finish>& heated = c.result.buckets[bucket].field;
@@ -196,7 +204,7 @@ LayerResult ShapeRace::run(double seconds, const std::vector<std::string>& prefe
     for (const size_t bucket : deciding) c.measure_standard(bucket);
     all_heats(c, deciding);
     for (size_t i = 0; i < deciding.size(); ++i) {
-        impl_->race(deciding[i], until(kHeatsPart, kLayoutPart, i, deciding.size()));
+        impl_->race(deciding[i], until(c.heats_part, kLayoutPart, i, deciding.size()));
     }
     const size_t home = c.standard_variant[deciding.front()];
     std::vector<std::string> liked = preferred;

@@ -43,9 +43,10 @@ std::string partial_name(const std::string& path) {
 }
 
 [[noreturn]] void cannot_write(const std::string& path, int cause) {
-    throw Error(fmt::format("{}: cannot write there: {}; expected the name of a file in a folder "
-                            "that may be written to",
-                            printable(path, 300), std::strerror(cause)));
+    throw Error(
+        fmt::format("{}: cannot write there: {}; expected the name of a file in a folder "
+                    "that may be written to",
+                    printable(path, 300), std::strerror(cause)));
 }
 
 }  // namespace
@@ -115,11 +116,11 @@ std::string gains_table(const Workload& workload, const ThreadsResult& result) {
 std::string threads_text(const std::vector<ThreadsResult>& results, size_t best) {
     std::string text;
     for (size_t i = 0; i < results.size(); ++i) {
-        text += fmt::format("{} thread{}: products of a token alone {:.3f} ms, in a batch {:.3f} "
-                            "ms{}\n",
-                            results[i].threads, results[i].threads == 1 ? "" : "s",
-                            results[i].decode_ns * 1e-6, results[i].prefill_ns * 1e-6,
-                            i == best && results.size() > 1 ? "  <- the plan" : "");
+        text += fmt::format(
+            "{} thread{}: products of a token alone {:.3f} ms, in a batch {:.3f} "
+            "ms{}\n",
+            results[i].threads, results[i].threads == 1 ? "" : "s", results[i].decode_ns * 1e-6,
+            results[i].prefill_ns * 1e-6, i == best && results.size() > 1 ? "  <- the plan" : "");
     }
     return text;
 }
@@ -140,13 +141,12 @@ std::string phase_text(const char* name, const AbPhase& phase) {
 }
 
 std::string plan_file_text(const Plan& plan, const TuneOptions& options,
-                           const std::vector<ThreadsResult>& results,
-                           const std::string& of_model, const AbResult* compared) {
+                           const std::vector<ThreadsResult>& results, const std::string& of_model,
+                           const AbResult* compared) {
     const auto best_for = [&](double ThreadsResult::*ns) {
-        return std::min_element(results.begin(), results.end(),
-                                [&](const ThreadsResult& a, const ThreadsResult& b) {
-                                    return a.*ns < b.*ns;
-                                })
+        return std::min_element(
+                   results.begin(), results.end(),
+                   [&](const ThreadsResult& a, const ThreadsResult& b) { return a.*ns < b.*ns; })
             ->threads;
     };
     std::string text = "# A plan of tritbench tune: tritbench run --plan FILE, and others.\n";

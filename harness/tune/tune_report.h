@@ -27,8 +27,8 @@ std::string phase_text(const char* name, const AbPhase& phase);
 
 // The plan as a file: plan_text, and a table [notes] of how it came about.
 std::string plan_file_text(const Plan& plan, const TuneOptions& options,
-                           const std::vector<ThreadsResult>& results,
-                           const std::string& of_model, const AbResult* compared);
+                           const std::vector<ThreadsResult>& results, const std::string& of_model,
+                           const AbResult* compared);
 
 // A row for each candidate that raced or was heated.
 std::string race_csv(const Workload& workload, const std::vector<ThreadsResult>& results);

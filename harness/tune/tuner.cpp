@@ -111,8 +111,7 @@ std::vector<LayerResult> search_layer(const Workload& workload, size_t place,
     const auto bytes_between = [&](const tb_kernel& kernel) {
         if (workload.weights == 0) return cold;
         const double bits = bits_per_weight(kernel);
-        const auto model =
-            static_cast<uint64_t>(static_cast<double>(workload.weights) * bits / 8);
+        const auto model = static_cast<uint64_t>(static_cast<double>(workload.weights) * bits / 8);
         return std::min(cold, model + workload.head_bytes);
     };
     PackedField field(layer.shape, forecast.variants,
@@ -123,8 +122,7 @@ std::vector<LayerResult> search_layer(const Workload& workload, size_t place,
     for (size_t i = 0; i < pools.size(); ++i) {
         const double left = seconds - static_cast<double>(now_ns() - begin) * 1e-9;
         ShapeRace contest(layer, field, forecast.standard, race, *pools[i]);
-        results.push_back(
-            contest.run(left / static_cast<double>(pools.size() - i), taken, report));
+        results.push_back(contest.run(left / static_cast<double>(pools.size() - i), taken, report));
         const std::string& variant = results.back().variant;
         if (std::find(taken.begin(), taken.end(), variant) == taken.end()) taken.push_back(variant);
     }

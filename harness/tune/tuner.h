@@ -38,8 +38,8 @@ double predicted_seconds(const std::vector<LayerForecast>& forecast, const TuneO
 
 struct ThreadsResult {
     int threads = 1;
-    std::vector<LayerResult> layers;  // as in the workload
-    double goal_ns = 0;               // of all layers, as weighted
+    std::vector<LayerResult> layers;       // as in the workload
+    double goal_ns = 0;                    // of all layers, as weighted
     double decode_ns = 0, prefill_ns = 0;  // a token alone; a token of the largest batch
 };
 
