@@ -129,6 +129,15 @@ void heats(LayerContest& contest, const std::vector<size_t>& variants,
                   [](const Entry& a, const Entry& b) { return a.hot_ns < b.hot_ns; });
         selected[bucket] = select(contest, bucket, entries);
     }
+    const bool none = std::all_of(selected.begin(), selected.end(),
+                                  [](const auto& its) { return its.second.empty(); });
+    if (none) {
+        // The default is faster than anything here, and of another layout, or left out by the user.
+        for (const auto& [bucket, entries] : all) {
+            const size_t few = std::min<size_t>(kTilesOfAKernel, entries.size());
+            selected[bucket].assign(entries.begin(), entries.begin() + static_cast<ptrdiff_t>(few));
+        }
+    }
     complete(all, selected);
     const std::set<size_t> in_memory = copied(contest, selected);
     for (const auto& [bucket, entries] : all) {

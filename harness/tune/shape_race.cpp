@@ -155,15 +155,6 @@ void ShapeRace::Impl::race_in(size_t variant, size_t bucket, double until_part) 
     c.measure_standard(bucket);
     c.heats_part = until_part;
     heats(c, {variant}, {bucket});
-    if (c.qualified[bucket].empty()) {
-        // All are slower than the default is in its own layout: then the fastest of them.
-        std::vector<Finish>& heated = c.result.buckets[bucket].field;
-        const auto best = std::min_element(
-            heated.begin(), heated.end(),
-            [](const Finish& a, const Finish& b) { return a.standing.ns < b.standing.ns; });
-        c.qualified[bucket].push_back({best->candidate, variant, best->standing.ns});
-        heated.erase(best);
-    }
     race(bucket, until_part);
 }
 
