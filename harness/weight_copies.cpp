@@ -8,10 +8,14 @@ namespace tritbench {
 WeightCopies::WeightCopies(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
                            tb_shape shape, const RowProvider& rows, size_t count, size_t overread)
     : original_(pack_weights(pool, kernel, tile, shape, rows)) {
-    if (count <= 1) {
+    if (count > 1) {
+        copy(pool, count, overread);
+    } else {
         views_.push_back(view_packed(kernel, tile, shape, original_.bytes));
-        return;
     }
+}
+
+void WeightCopies::copy(ThreadPool& pool, size_t count, size_t overread) {
     const size_t bytes = original_.bytes.size();
     stride_ = (bytes + overread + 4095) / 4096 * 4096;
     arena_ = AlignedBuffer(stride_ * count);
@@ -22,8 +26,11 @@ WeightCopies::WeightCopies(ThreadPool& pool, const tb_kernel& kernel, const tb_t
             std::memcpy(arena_.data() + i * stride_, original_.bytes.data(), bytes);
         }
     });
+    views_.clear();
+    next = 0;
     for (size_t i = 0; i < count; ++i) {
-        views_.push_back(view_packed(kernel, tile, shape, {arena_.data() + i * stride_, bytes}));
+        views_.push_back(view_packed(*original_.kernel, original_.tile, original_.shape,
+                                     {arena_.data() + i * stride_, bytes}));
     }
 }
 

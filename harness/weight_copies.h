@@ -18,6 +18,9 @@ class WeightCopies {
     WeightCopies(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile, tb_shape shape,
                  const RowProvider& rows, size_t count, size_t overread);
 
+    // From one to `count` copies; views() are others then.
+    void copy(ThreadPool& pool, size_t count, size_t overread);
+
     size_t count() const { return views_.size(); }
     const PackedWeights* views() const { return views_.data(); }
     uint64_t total_bytes() const { return views_.size() * original_.bytes.size(); }

@@ -24,15 +24,23 @@ const tb_kernel* first_here(std::initializer_list<std::string_view> ids) {
     return nullptr;
 }
 
-bool holds_every_layer(const tb_kernel& kernel, const ModelConfig& c) {
-    const tb_tile tile = default_tile(kernel);
-    const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-    for (const tb_shape shape :
-         {tb_shape{q, c.hidden}, tb_shape{kv, c.hidden}, tb_shape{c.hidden, q},
-          tb_shape{c.ffn, c.hidden}, tb_shape{c.hidden, c.ffn}}) {
-        if (kernel.accepts(&shape, &tile).code != TB_OK) return false;
+// The fastest of ours that holds every shape, or null.
+const tb_kernel* fastest(bool cached, std::span<const tb_shape> shapes) {
+    const tb_kernel* best =
+        cached ? first_here({"i2r_avx512vnni", "i2r_avxvnni", "i2r_avx2"})
+               : first_here({"t5r_avx512vbmi", "i2r_avx512vnni", "i2r_avxvnni", "i2r_avx2"});
+    if (best == nullptr) return nullptr;
+    const tb_tile tile = default_tile(*best);
+    for (const tb_shape shape : shapes) {
+        if (best->accepts(&shape, &tile).code != TB_OK) return nullptr;
     }
-    return true;
+    return best;
+}
+
+Plan named_default(const tb_kernel& kernel) {
+    Plan plan = plan_of_kernel(kernel);
+    plan.name = "default";
+    return plan;
 }
 
 }  // namespace
@@ -48,15 +56,18 @@ Plan default_plan(const GgufFile& file, const LoadOptions& options, uint64_t cac
     plan.name = "default";
     const tb_kernel& stored = *plan.layers.front().calls.front().kernel;
     if (stored.weight_kind != TB_WEIGHT_TERNARY) return plan;
-    const ModelConfig config = read_config(file);
-    const bool cached = linear_weights(config) / 4 <= cache_bytes / 2;
-    const tb_kernel* best =
-        cached ? first_here({"i2r_avx512vnni", "i2r_avxvnni", "i2r_avx2"})
-               : first_here({"t5r_avx512vbmi", "i2r_avx512vnni", "i2r_avxvnni", "i2r_avx2"});
-    if (best == nullptr || !holds_every_layer(*best, config)) return plan;
-    plan = plan_of_kernel(*best);
-    plan.name = "default";
-    return plan;
+    const ModelConfig c = read_config(file);
+    const bool cached = linear_weights(c) / 4 <= cache_bytes / 2;
+    const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
+    const tb_shape shapes[] = {
+        {q, c.hidden}, {kv, c.hidden}, {c.hidden, q}, {c.ffn, c.hidden}, {c.hidden, c.ffn}};
+    const tb_kernel* best = fastest(cached, shapes);
+    return best == nullptr ? plan : named_default(*best);
+}
+
+Plan default_plan_of_shapes(std::span<const tb_shape> shapes) {
+    const tb_kernel* best = fastest(false, shapes);
+    return named_default(best == nullptr ? *best_kernel_of_layout("i2s") : *best);
 }
 
 }  // namespace tritbench

@@ -1,6 +1,9 @@
 // Plans that need no tuning.
 #pragma once
 
+#include <cstdint>
+#include <span>
+
 #include "model/gguf.h"
 #include "model/load_options.h"
 #include "model/plan.h"
@@ -17,5 +20,8 @@ Plan stored_plan(const GgufFile& file, const LoadOptions& options = {});
 // the CPU unpacks as fast as memory delivers them (kernels/README.md has the measurements).
 // Weights that are not ternary stay as they are stored.
 Plan default_plan(const GgufFile& file, const LoadOptions& options, uint64_t cache_bytes);
+
+// What default_plan gives a model of these shapes that is larger than the caches.
+Plan default_plan_of_shapes(std::span<const tb_shape> shapes);
 
 }  // namespace tritbench

@@ -16,6 +16,7 @@ void add_roofline(CLI::App& app, int* exit_code);
 void add_gen(CLI::App& app, int* exit_code);
 void add_info(CLI::App& app, int* exit_code);
 void add_e2e(CLI::App& app, int* exit_code);
+void add_tune(CLI::App& app, int* exit_code);
 void add_sweep(CLI::App& app, int* exit_code);
 void add_env(CLI::App& app, int* exit_code);
 void add_logits(CLI::App& app, int* exit_code);

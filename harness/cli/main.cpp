@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
         cli::add_bench(app, &exit_code);
         cli::add_sweep(app, &exit_code);
         cli::add_e2e(app, &exit_code);
+        cli::add_tune(app, &exit_code);
         cli::add_roofline(app, &exit_code);
         cli::add_gen(app, &exit_code);
         cli::add_info(app, &exit_code);
