@@ -138,6 +138,8 @@ void gemv_groups(const Call& call, int64_t m) {
     const Decoder::Constants constants;
     const int64_t groups = (list.count + kGroup - 1) / kGroup;
     const int64_t step = groups > 0 ? tb_round_up((list.count + groups - 1) / groups, 4) : 4;
+    fetch_first(call.packed + call.begin * kLineBytes, call.end - call.begin, call.stride, list,
+                step);
     int64_t i = 0;
     do {
         const int64_t end = smaller(i + step, list.count);

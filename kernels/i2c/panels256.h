@@ -97,6 +97,8 @@ void gemv_groups(const Call& call) {
     memset(sums, 0, static_cast<size_t>((call.end - call.begin) * kLineRows * 4));
     ListSpace space(shape, 1, sums + line_count(shape) * kLineRows);
     const ActiveColumns list = space.add(call.x.q, call.x.kp, fill_table);
+    fetch_first(call.packed + call.begin * kLineBytes, call.end - call.begin, call.stride, list,
+                kGroup);
     for (int64_t i = 0; i < list.count; i += kGroup) {
         for (int64_t line = call.begin; line < call.end; ++line) {
             add_line<Core>(call.packed + line * kLineBytes, call.stride, list, i,
