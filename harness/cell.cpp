@@ -47,6 +47,7 @@ std::string cell_key(const Cell& cell, const std::string& machine_id) {
     if (cell.level == Level::Kernel) {
         text += fmt::format("|{}|{}|{}|{}", cell.shape.n, cell.shape.k, cell.batch,
                             cache_name(cell.cache));
+        if (cell.zeros > 0) text += fmt::format("|zeros {}", cell.zeros);
     } else {
         text += fmt::format("|{}|{}|{}|{}", cell.model.filename().string(), cell.model_file_bytes,
                             cell.tokens, cell.depth);
@@ -67,9 +68,11 @@ std::string cell_label(const Cell& cell) {
     if (cell.level == Level::Kernel) {
         const std::string tile = tile_name(*cell.kernel, cell.tile);
         const bool usual = tile == tile_name(*cell.kernel, default_tile(*cell.kernel));
-        return fmt::format("{}{} {}x{} batch {}, {}, {}", cell.kernel->id,
+        return fmt::format("{}{} {}x{} batch {}{}, {}, {}", cell.kernel->id,
                            usual ? "" : fmt::format(" ({})", tile), cell.shape.n, cell.shape.k,
-                           cell.batch, threads, cache_name(cell.cache));
+                           cell.batch,
+                           cell.zeros > 0 ? fmt::format(", {:.4g} zeros", cell.zeros) : "", threads,
+                           cache_name(cell.cache));
     }
     const std::string depth = cell.depth > 0 ? fmt::format(" at depth {}", cell.depth) : "";
     const std::string head = cell.load.head.empty() ? "" : ", head " + cell.load.head;
@@ -105,6 +108,7 @@ Row identity_row(const Cell& cell, const RunInfo& run) {
         row.set(Column::N, cell.shape.n);
         row.set(Column::K, cell.shape.k);
         row.set(Column::Batch, cell.batch);
+        if (cell.zeros > 0) row.set(Column::ActivationZeros, cell.zeros, 4);
         row.set(Column::CacheMode, cache_name(cell.cache));
     } else {
         row.set(Column::Model, cell.model.stem().string());

@@ -31,6 +31,7 @@ struct Cell {
     // kernel level
     tb_shape shape{};
     int64_t batch = 1;
+    double zeros = 0;  // share of the activations made zero; 0: as they come
     CacheMode cache = CacheMode::Hot;
 
     // e2e level

@@ -98,7 +98,7 @@ Cell model_cell(const ModelAxes& axes, const ModelSource& model, const tb_kernel
 
 std::vector<Cell> kernel_cells(const KernelAxes& axes) {
     std::vector<Cell> cells;
-    const auto add = [&](tb_shape shape, int64_t batch, int threads, CacheMode cache,
+    const auto add = [&](tb_shape shape, int64_t batch, double zeros, int threads, CacheMode cache,
                          const tb_kernel& kernel, const std::string& tile) {
         Cell cell;
         cell.level = Level::Kernel;
@@ -109,6 +109,7 @@ std::vector<Cell> kernel_cells(const KernelAxes& axes) {
         cell.repetitions = axes.repetitions;
         cell.shape = shape;
         cell.batch = batch;
+        cell.zeros = zeros;
         cell.cache = cache;
         cell.spec = axes.spec;
         cell.work_macs = static_cast<double>(shape.n) * static_cast<double>(shape.k) *
@@ -118,17 +119,20 @@ std::vector<Cell> kernel_cells(const KernelAxes& axes) {
                      not_accepted(kernel, shape, cell.tile), not_this_batch(kernel, batch));
         cells.push_back(std::move(cell));
     };
-    for (const tb_shape shape : axes.shapes) {
-        for (const int64_t batch : axes.batches) {
-            for (const int threads : axes.threads) {
-                for (const CacheMode cache : axes.caches) {
-                    for (const tb_kernel* kernel : axes.kernels) {
-                        for (const std::string& tile : axes.tiles) {
-                            add(shape, batch, threads, cache, *kernel, tile);
-                        }
+    const auto add_all = [&](tb_shape shape, int64_t batch, double zeros) {
+        for (const int threads : axes.threads) {
+            for (const CacheMode cache : axes.caches) {
+                for (const tb_kernel* kernel : axes.kernels) {
+                    for (const std::string& tile : axes.tiles) {
+                        add(shape, batch, zeros, threads, cache, *kernel, tile);
                     }
                 }
             }
+        }
+    };
+    for (const tb_shape shape : axes.shapes) {
+        for (const int64_t batch : axes.batches) {
+            for (const double zeros : axes.zeros) add_all(shape, batch, zeros);
         }
     }
     return cells;

@@ -16,6 +16,7 @@ struct KernelAxes {
     std::vector<std::string> tiles = {""};  // as parse_tile takes them; "" is the default
     std::vector<tb_shape> shapes;
     std::vector<int64_t> batches = {1};
+    std::vector<double> zeros = {0};  // shares of the activations
     std::vector<int> threads = {1};
     std::vector<CacheMode> caches = {CacheMode::Hot};
     int repetitions = 10;
@@ -62,6 +63,9 @@ std::vector<int> parse_threads(std::string_view text, const std::string& where);
 CacheMode parse_cache(std::string_view text, const std::string& where);
 // A decimal number within [least, 2^31). Throws Error naming `where`.
 int64_t parse_count(std::string_view text, int64_t least, const std::string& where);
+
+// A share, 0 to 1. Throws Error naming `where`.
+double parse_share(std::string_view text, const std::string& where);
 
 std::vector<std::string> split_list(std::string_view text, char separator = ',');
 // "; did you mean 'x'?" for the nearest candidate, or "".

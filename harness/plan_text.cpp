@@ -36,6 +36,16 @@ int64_t parse_count(std::string_view text, int64_t least, const std::string& whe
     return *value;
 }
 
+double parse_share(std::string_view text, const std::string& where) {
+    double value = 0;
+    const auto [stop, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (text.empty() || problem != std::errc() || stop != text.data() + text.size() ||
+        !(value >= 0 && value <= 1)) {
+        throw Error(fmt::format("{}: '{}' is not a share; expected 0 to 1", where, text));
+    }
+    return value;
+}
+
 tb_shape parse_shape(std::string_view text, const std::string& where) {
     const size_t x = text.find('x');
     const auto n = number(text.substr(0, x));

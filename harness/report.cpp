@@ -72,7 +72,10 @@ std::string kernel_table(const std::vector<Row>& rows) {
                                                     "median", "mad", "prepare", "GMAC/s", "GB/s",
                                                     "of ceiling", "proof"}};
     for (const Row& row : rows) {
-        table.push_back({row[Column::Kernel], fmt::format("{}x{}", row[Column::N], row[Column::K]),
+        const std::string& zeros = row[Column::ActivationZeros];
+        table.push_back({row[Column::Kernel],
+                         fmt::format("{}x{}{}", row[Column::N], row[Column::K],
+                                     zeros.empty() ? "" : ", zeros " + zeros),
                          row[Column::Batch], row[Column::Threads], row[Column::CacheMode],
                          time_text(row, Column::MedianNs), time_text(row, Column::MadNs),
                          time_text(row, Column::PrepareMedianNs), rounded(row, Column::GmacPerS, 2),

@@ -36,6 +36,10 @@ constexpr ColumnInfo kColumns[] = {
     {"n", "", "Rows of W (output features); kernel level only.", 1},
     {"k", "", "Columns of W (input features); kernel level only.", 1},
     {"batch", "tokens", "Tokens multiplied together; 1 for gemv and decode.", 1},
+    {"activation_zeros", "",
+     "Share of the activations that was made zero, where one was asked for. Then bytes may be more "
+     "than a kernel that skips zeros has read. Kernel level only.",
+     3},
     {"model", "", "Model file without folder and extension; e2e level only.", 1},
     {"model_file_bytes", "bytes", "Size of the model file.", 1},
     {"phase", "", "gemv or gemm (kernel level), prefill or decode (e2e level).", 1},

@@ -13,7 +13,7 @@
 namespace tritbench {
 
 // Raised whenever a column is added, removed, moved or changes its meaning.
-inline constexpr int kSchemaVersion = 2;
+inline constexpr int kSchemaVersion = 3;
 
 // In file order. kColumns (schema.cpp) has the name, unit and meaning of each.
 enum class Column : int {
@@ -39,6 +39,7 @@ enum class Column : int {
     N,
     K,
     Batch,
+    ActivationZeros,
     Model,
     ModelFileBytes,
     Phase,

@@ -84,6 +84,27 @@ class Table {
         return has(key) ? values : fallback;
     }
 
+    // One share, 0 to 1, or a list of them.
+    std::vector<double> shares(std::string_view key, const std::vector<double>& fallback) const {
+        const toml::node* node = table_.get(key);
+        if (node == nullptr) return fallback;
+        std::vector<double> values;
+        const auto add = [&](const toml::node& element) {
+            const double value = element.value<double>().value_or(-1);
+            if (!(value >= 0 && value <= 1)) {
+                throw Error(fmt::format("{}: expected a share of 0 to 1, or a list", at(key)));
+            }
+            values.push_back(value);
+        };
+        if (const toml::array* array = node->as_array()) {
+            for (const toml::node& element : *array) add(element);
+        } else {
+            add(*node);
+        }
+        if (values.empty()) throw Error(fmt::format("{}: the list is empty", at(key)));
+        return values;
+    }
+
     // Runs `parse` and puts file and line before what it complains about.
     template <class Parse>
     auto located(std::string_view key, Parse&& parse) const {
@@ -143,9 +164,9 @@ int read_repetitions(const Table& table, int fallback) {
 
 KernelAxes read_kernel_axes(const std::string& file, const toml::table& toml,
                             const std::string& name) {
-    const Table table(
-        file, toml, "[[kernel_cells]]",
-        {"shapes", "kernels", "isa", "batch", "threads", "cache", "tile", "repetitions"});
+    const Table table(file, toml, "[[kernel_cells]]",
+                      {"shapes", "kernels", "isa", "batch", "activation_zeros", "threads", "cache",
+                       "tile", "repetitions"});
     KernelAxes axes;
     axes.spec = name;
     axes.kernels = read_kernels(table);
@@ -153,6 +174,7 @@ KernelAxes read_kernel_axes(const std::string& file, const toml::table& toml,
         axes.shapes.push_back(parse_shape(text, table.at("shapes")));
     }
     axes.batches = table.counts("batch", 1, axes.batches);
+    axes.zeros = table.shares("activation_zeros", axes.zeros);
     axes.threads = read_threads(table);
     axes.caches.clear();
     for (const std::string& text : table.texts("cache", {"hot"})) {

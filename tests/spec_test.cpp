@@ -78,6 +78,25 @@ TEST_F(SpecTest, KeysDependOnEverythingThatIsMeasured) {
     other = cell;
     other.cache = CacheMode::Cold;
     EXPECT_NE(cell_key(other, "here"), key);
+    other = cell;
+    other.zeros = 0.5;
+    EXPECT_NE(cell_key(other, "here"), key);
+    EXPECT_EQ(identity_row(other, {})[Column::ActivationZeros], "0.5");
+    EXPECT_EQ(identity_row(cell, {})[Column::ActivationZeros], "");
+}
+
+TEST_F(SpecTest, SharesOfZerosAreAnAxis) {
+    const Spec spec = read(R"(
+[[kernel_cells]]
+shapes = "256x128"
+kernels = "i2s_scalar"
+batch = [1, 2]
+activation_zeros = [0, 0.5, 0.83]
+)");
+    std::set<std::string> keys;
+    for (const Cell& cell : spec.cells()) keys.insert(cell_key(cell, "here"));
+    EXPECT_EQ(keys.size(), 6U);
+    EXPECT_EQ(spec.cells()[2].zeros, 0.83);
 }
 
 TEST_F(SpecTest, ModelPresetsAreNotGeneratedByReading) {
@@ -140,6 +159,9 @@ TEST_F(SpecTest, RefusedValues) {
     expect_refusal(kernel_cells("cache = \"lukewarm\""), 3, "expected hot or cold");
     expect_refusal(kernel_cells("tile = \"BM=3\""), 3, "BM");
     expect_refusal(kernel_cells("repetitions = 0"), 3, "repetitions");
+    expect_refusal(kernel_cells("activation_zeros = 1.5"), 3, "share of 0 to 1");
+    expect_refusal(kernel_cells("activation_zeros = [\"half\"]"), 3, "share of 0 to 1");
+    expect_refusal(kernel_cells("activation_zeros = []"), 3, "empty");
     expect_refusal("[[kernel_cells]]\nshapes = [\"128x0\"]\n", 2, "K = 0");
     expect_refusal("[[kernel_cells]]\nshapes = [\"0x128\"]\n", 2, "N = 0");
     expect_refusal("[[kernel_cells]]\nshapes = [\"128\"]\n", 2, "not NxK");

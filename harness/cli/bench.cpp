@@ -16,6 +16,7 @@ struct BenchFlags {
     std::string kernels = "*";
     std::string shapes = "2560x2560";
     std::string batches = "1";
+    std::string zeros = "0";
     std::string threads = "1";
     std::string caches = "hot";
     std::vector<std::string> tiles;
@@ -28,6 +29,7 @@ struct BenchFlags {
             fmt::format("--kernel {} --shape {} --batch {} --threads {} --cache {} --reps {}",
                         shell_word(kernels), shell_word(shapes), shell_word(batches),
                         shell_word(threads), shell_word(caches), repetitions);
+        if (zeros != "0") text += " --zeros " + shell_word(zeros);
         for (const std::string& tile : tiles) text += " --tile " + shell_word(tile);
         return text;
     }
@@ -43,6 +45,10 @@ KernelAxes axes_of(const BenchFlags& options) {
     axes.batches.clear();
     for (const std::string& text : split_list(options.batches)) {
         axes.batches.push_back(parse_count(text, 1, "--batch"));
+    }
+    axes.zeros.clear();
+    for (const std::string& text : split_list(options.zeros)) {
+        axes.zeros.push_back(parse_share(text, "--zeros"));
     }
     axes.threads.clear();
     for (const std::string& text : split_list(options.threads)) {
@@ -71,6 +77,10 @@ void add_bench(CLI::App& app, int* exit_code) {
                      "N x K: rows and columns of W, e.g. 2560x6912,512x512")
         ->capture_default_str();
     command->add_option("-b,--batch", options->batches, "Tokens M, comma separated")
+        ->capture_default_str();
+    command
+        ->add_option("--zeros", options->zeros,
+                     "Share of the activations made zero, 0 to 1, comma separated")
         ->capture_default_str();
     command->add_option("-t,--threads", options->threads, "Thread counts: 1,2 or 1..n or 1..n*2")
         ->capture_default_str();

@@ -33,8 +33,10 @@ int8_t patterned_trit(WeightPattern pattern, int64_t n, int64_t k, RandomStream&
     }
 }
 
-// Tokens cycle through random, all +127, all -127, all -128, zero, non-negative (after ReLU^2).
-int8_t patterned_activation(int64_t token, RandomStream& random) {
+// Tokens cycle through random, all +127, all -127, all -128, zero, non-negative (after ReLU^2);
+// if `sparse`, seven of eight activations are zero, for kernels that choose their way by that.
+int8_t patterned_activation(int64_t token, bool sparse, RandomStream& random) {
+    if (sparse && random.below(8) != 0) return 0;
     const auto any = static_cast<int8_t>(random.below(256) - 128);
     switch (token % 6) {
         case 1:
@@ -91,12 +93,13 @@ GateData make_gate_data(const tb_kernel& kernel, const GateCase& c) {
     }
     // Batches of one cycle through the patterns with the seed.
     const int64_t first = c.m == 1 ? static_cast<int64_t>(c.seed % 6) : 0;
+    const bool sparse = c.weights == WeightPattern::Mixed && c.seed % 5 == 4;
     const auto count = static_cast<size_t>(c.m * c.shape.k);
     if (c.float_input) {
         std::vector<float> x(count);
         for (int64_t m = 0; m < c.m; ++m) {
             for (int64_t k = 0; k < c.shape.k; ++k) {
-                const float pattern = patterned_activation(first + m, random);
+                const float pattern = patterned_activation(first + m, sparse, random);
                 x[static_cast<size_t>(m * c.shape.k + k)] =
                     (first + m) % 6 == 0 ? random.uniform() * 3 : pattern / 64;
             }
@@ -111,7 +114,7 @@ GateData make_gate_data(const tb_kernel& kernel, const GateCase& c) {
         data.x.q_scale[static_cast<size_t>(m)] = scale;
         for (int64_t k = 0; k < c.shape.k; ++k) {
             const auto at = static_cast<size_t>(m * c.shape.k + k);
-            data.x.q[at] = patterned_activation(first + m, random);
+            data.x.q[at] = patterned_activation(first + m, sparse, random);
             data.x.x[at] = static_cast<float>(data.x.q[at]) * scale;
         }
     }

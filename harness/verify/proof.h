@@ -39,8 +39,9 @@ struct TestActivations {
     std::vector<float> q_scale;
 };
 
-// Seeded activations with a few outliers, as b1.58 models have.
-TestActivations random_activations(int64_t m, int64_t k, uint64_t seed);
+// Seeded activations with a few outliers, as b1.58 models have; of these the share `zeros` made
+// zero, each by chance.
+TestActivations random_activations(int64_t m, int64_t k, uint64_t seed, double zeros = 0);
 TestActivations quantised(std::vector<float> x, int64_t m, int64_t k);
 
 // Seeded canonical rows for a bare shape: trits with the given fraction of zeros, values = trit *

@@ -19,12 +19,19 @@ TestActivations quantised(std::vector<float> x, int64_t m, int64_t k) {
     return a;
 }
 
-TestActivations random_activations(int64_t m, int64_t k, uint64_t seed) {
+TestActivations random_activations(int64_t m, int64_t k, uint64_t seed, double zeros) {
     RandomStream random(seed);
     std::vector<float> x(static_cast<size_t>(m * k));
     for (float& value : x) {
         value = random.uniform() + random.uniform();
         if (random.below(256) == 0) value *= 8;
+    }
+    if (zeros > 0) {
+        RandomStream chance(mix64(seed));
+        const auto share = static_cast<int64_t>(std::llround(zeros * (1 << 24)));
+        for (float& value : x) {
+            if (chance.below(1 << 24) < share) value = 0;
+        }
     }
     return quantised(std::move(x), m, k);
 }

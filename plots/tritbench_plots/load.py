@@ -16,7 +16,7 @@ import pandas as pd
 
 from tritbench_plots.order import split_id
 
-SUPPORTED_SCHEMA_VERSIONS = (1, 2)
+SUPPORTED_SCHEMA_VERSIONS = (1, 2, 3)
 
 # The columns of results/SCHEMA.md that this package reads, by type. Others are kept as text, so
 # that a file of a newer minor layout still loads.
@@ -37,7 +37,8 @@ STATUSES = ("ok", "failed", "unavailable", "crashed", "timeout", "error")
 VERIFIED = (*PROOFS, "no", "")
 
 # What makes two rows measurements of the same thing on the same machine.
-IDENTITY = ("source", "machine_id", "level", "kernel", "tile", "model", "n", "k", "batch", "phase",
+IDENTITY = ("source", "machine_id", "level", "kernel", "tile", "model", "n", "k", "batch",
+            "activation_zeros", "phase",
             "depth_tokens", "threads", "pins", "cache_mode")
 
 
@@ -116,6 +117,7 @@ def _parse_row(path: Path, line: int, cells: dict[str, str]) -> dict[str, object
         row[column] = _number(path, line, column, cells[column])
     # A kernel's id is <layout>_<isa>[_<tag>]: enough where a row failed before that was known.
     row["layout"] = cells["layout"] or split_id(cells["kernel"])[0]
+    row.setdefault("activation_zeros", "")  # since schema version 3
     row["source"] = str(path)
     row["line"] = line
     return row
