@@ -6,6 +6,7 @@ constexpr int kRows = TB_ATTENTION_ROWS;
 constexpr int kKeys = 4;                                // keys whose dot products run together
 constexpr int kParts = kLanes / TB_OPS_LANES;           // native vectors of 16 lanes
 constexpr int kScoreRows = TB_OPS_LANES == 16 ? 4 : 2;  // pairs of a tile of scores
+constexpr int64_t kScoreBlock = 32;                     // keys that all pairs go through at once
 constexpr int kValueRows = 4;                           // pairs of a tile of values,
 constexpr int kColumns = TB_OPS_LANES == 16 ? 4 : 2;    // and its native vectors
 
@@ -22,6 +23,17 @@ struct Rows {
     int64_t positions() const { return sees[count - 1]; }
 };
 
+// Keeps v in a register where the compiler would rather load it again for every use.
+inline void hold(Native& v) {
+#if TB_OPS_LANES == 16
+    asm("" : "+v"(v));
+#elif TB_OPS_LANES == 8
+    asm("" : "+x"(v));
+#else
+    static_cast<void>(v);
+#endif
+}
+
 // sums[r][key] += q_r . k_key in the lanes of one native vector of the sixteen.
 template <int Q, class T>
 inline void dot_part(const float* q, const T* k, int64_t row, Native (&sums)[Q][kKeys]) {
@@ -33,7 +45,8 @@ inline void dot_part(const float* q, const T* k, int64_t row, Native (&sums)[Q][
     for (int64_t d = 0; d < row; d += kLanes) {
 #pragma GCC unroll 4
         for (int key = 0; key < kKeys; ++key) {
-            const Native kv = native(k + key * row + d);
+            Native kv = native(k + key * row + d);
+            hold(kv);
 #pragma GCC unroll 4
             for (int r = 0; r < Q; ++r) {
                 sums[r][key] = sums[r][key] + native(q + r * row + d) * kv;
@@ -95,24 +108,29 @@ template <int Q, class T>
     }
 }
 
+// The keys [begin, end) for all rows, as many at a time as L1 holds beside the queries.
 template <class T>
 void score_block(const Rows& rows, const T* k, int64_t begin, int64_t end, float scale) {
-    int r = 0;
-    for (; r + kScoreRows <= rows.count; r += kScoreRows) {
-        score_keys<kScoreRows>(rows, r, k, begin, end, scale);
-    }
-    switch (rows.count - r) {
-        case 3:
-            score_keys<3>(rows, r, k, begin, end, scale);
-            break;
-        case 2:
-            score_keys<2>(rows, r, k, begin, end, scale);
-            break;
-        case 1:
-            score_keys<1>(rows, r, k, begin, end, scale);
-            break;
-        default:
-            break;
+    for (int64_t from = begin; from < end; from += kScoreBlock) {
+        const int64_t to = from + kScoreBlock < end ? from + kScoreBlock : end;
+        const T* keys = k + (from - begin) * rows.row_stride;
+        int r = 0;
+        for (; r + kScoreRows <= rows.count; r += kScoreRows) {
+            score_keys<kScoreRows>(rows, r, keys, from, to, scale);
+        }
+        switch (rows.count - r) {
+            case 3:
+                score_keys<3>(rows, r, keys, from, to, scale);
+                break;
+            case 2:
+                score_keys<2>(rows, r, keys, from, to, scale);
+                break;
+            case 1:
+                score_keys<1>(rows, r, keys, from, to, scale);
+                break;
+            default:
+                break;
+        }
     }
 }
 
@@ -121,6 +139,10 @@ void score_block(const Rows& rows, const T* k, int64_t begin, int64_t end, float
 template <int R, int C, class T>
 [[gnu::always_inline]] inline void value_tile(const Rows& rows, int first, const T* v, int64_t d,
                                               int64_t begin, int64_t end) {
+    // With AVX-512 a multiplication broadcasts an operand from memory for nothing, where a
+    // broadcast of its own takes the place of an addition. The compiler would make it one for all
+    // columns, so that each column has a pointer that it cannot know to be the same.
+    constexpr int kPointers = TB_OPS_LANES == 16 && R > 1 ? C : 1;
     Native sums[R][C];
     float* out = rows.out + first * rows.row_stride + d;
 #pragma GCC unroll 4
@@ -128,20 +150,19 @@ template <int R, int C, class T>
 #pragma GCC unroll 8
         for (int c = 0; c < C; ++c) sums[r][c] = native(out + r * rows.row_stride + c * kNative);
     }
-    // With AVX-512 a multiplication broadcasts an operand from memory for nothing, where a
-    // broadcast of its own takes the place of an addition. The compiler would make it one load for
-    // all columns, so that each has a pointer that it cannot know to be the same.
-    constexpr int kPointers = TB_OPS_LANES == 16 ? C : 1;
     const float* p[kPointers];
 #pragma GCC unroll 8
     for (int c = 0; c < kPointers; ++c) {
         p[c] = rows.scores + first * rows.score_stride;
-        asm volatile("" : "+r"(p[c]));
+        if constexpr (kPointers > 1) asm volatile("" : "+r"(p[c]));
     }
     for (int64_t j = begin; j < end; ++j, v += rows.row_stride) {
         Native values[C];
 #pragma GCC unroll 8
-        for (int c = 0; c < C; ++c) values[c] = native(v + c * kNative);
+        for (int c = 0; c < C; ++c) {
+            values[c] = native(v + c * kNative);
+            hold(values[c]);
+        }
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
