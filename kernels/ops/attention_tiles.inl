@@ -17,6 +17,7 @@ struct Rows {
     float* block;   // [kBlock][row_stride]
     float* scores;  // [kRows][score_stride]
     int64_t score_stride, row_stride;
+    int64_t ahead;  // floats to fetch ahead of what is read; 0: that comes by itself
     int count;
     int64_t sees[kRows];  // cached positions that a row may look at: of later rows no fewer
 
@@ -32,6 +33,13 @@ inline void hold(Native& v) {
 #else
     static_cast<void>(v);
 #endif
+}
+
+// Asks for the cache lines of `count` elements. What lies beyond the cache is not fetched.
+template <class T>
+inline void fetch(const T* p, int64_t count) {
+    constexpr int64_t kLine = 64 / sizeof(T);
+    for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(p + i);
 }
 
 // sums[r][key] += q_r . k_key in the lanes of one native vector of the sixteen.
@@ -104,7 +112,9 @@ template <int Q, class T>
     const int64_t sees = rows.sees[first + Q - 1];
     const int64_t stop = end < sees ? end : sees;
     for (int64_t j = begin; j < stop; j += kKeys) {
-        score_tile<Q>(rows, first, k + (j - begin) * rows.row_stride, j, scale);
+        const T* tile = k + (j - begin) * rows.row_stride;
+        if (rows.ahead != 0 && first == 0) fetch(tile + rows.ahead, kKeys * rows.row_stride);
+        score_tile<Q>(rows, first, tile, j, scale);
     }
 }
 
@@ -156,8 +166,10 @@ template <int R, int C, class T>
         p[c] = rows.scores + first * rows.score_stride;
         if constexpr (kPointers > 1) asm volatile("" : "+r"(p[c]));
     }
+    const int64_t ahead = first == 0 ? rows.ahead : 0;
     for (int64_t j = begin; j < end; ++j, v += rows.row_stride) {
         Native values[C];
+        if constexpr (sizeof(T) == sizeof(float)) fetch(v + ahead, C * kNative);
 #pragma GCC unroll 8
         for (int c = 0; c < C; ++c) {
             values[c] = native(v + c * kNative);
