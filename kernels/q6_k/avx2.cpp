@@ -2,15 +2,17 @@
 //
 // GEMV, a block of a row (256 weights, 210 bytes); the lanes are its 8 blocks of 32 (lanes.h):
 //
-//   6 loads, 6 inserts, 12 unpacks, 8 vpsrlvd, 8 ands     nibbles, dword i of the 8 blocks, i =
-//   0..7 2 shifts, 8 vshufps, 8 vpsllvd, 8 ands, 8 ors         with their two high bits 8
-//   vpmaddubsw, 4 vpaddw, 4 vpmaddwd, 2 vpaddd, 2 vpsubd 2 vpshufb, 2 vpmovsxbd, 2 vpmulld, 1
-//   vpaddd           times the scales of 16 columns vpbroadcastw, vcvtph2ps, 2 multiplies by
-//   scales, 1 vcvtdq2ps
+//   6 loads, 6 inserts                       a half of ql and qh, low and high 128 columns
+//   10 shifts, 16 ands, 8 ors                codes of 6 bits, four blocks to a register each
+//   16 unpacks                               dword i of the 8 blocks, i = 0..7
+//   8 vpmaddubsw, 4 vpaddw, 4 vpmaddwd, 2 vpaddd, 2 vpsubd
+//   2 vpshufb, 2 vpmovsxbd, 2 vpmulld, 1 vpaddd           times the scales of 16 columns
+//   vpbroadcastw, vcvtph2ps, 2 multiplies by scales, 1 vcvtdq2ps
 //
-// 100 operations, 12.5 per 32 weights: 25 cycles a block of the 4 pipes of a Zen 4, which 34 GB/s
-// of memory bring in 23. So it cannot reach that bandwidth; measured 32-34 cycles in L2 and 65-75%
-// of it. Bound by the ports there, by memory where a core reads less than 20 GB/s.
+// 88 operations, 11 per 32 weights: 22 cycles a block of the 4 pipes of a Zen 4, which 34 GB/s of
+// memory bring in 23; but shifts and shuffles have two of the four, and what is measured in L2 is
+// 31 to 34 cycles, about 80% of the read bandwidth. Bound by the ports there, by memory where a
+// core reads less than 20 GB/s.
 //
 // Overflow: two pairs of products of 63 * 128 fit int16, 32256; then avx512vnni.cpp.
 //
@@ -28,28 +30,27 @@ struct Core {
         __m256i scales;     // int32
     };
 
-    // The dwords i and i + 1 .. of the blocks, from 4 dwords of each half of ql for blocks 0 and 2
-    // (a), for blocks 1 and 3 (b), and 4 of each half of qh.
+    // Dwords 0 .. 3 of the 8 blocks, from 4 dwords of each half of ql for blocks 0 and 2 (a), for
+    // blocks 1 and 3 (b), and 4 of each half of qh: codes first, then rows of four by four dwords
+    // become columns.
     static inline void four_dwords(__m256i a, __m256i b, __m256i high, __m256i out[4]) {
-        const __m256i low_shift = _mm256_setr_epi32(0, 0, 4, 4, 0, 0, 4, 4);
-        const __m256i high_shift = _mm256_setr_epi32(4, 2, 2, 0, 4, 2, 2, 0);
         const __m256i low_mask = _mm256_set1_epi8(0x0f), high_mask = _mm256_set1_epi8(0x30);
-        const __m256i ab[2] = {_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)};
-        const __m256i low[4] = {
-            _mm256_unpacklo_epi64(ab[0], ab[0]), _mm256_unpackhi_epi64(ab[0], ab[0]),
-            _mm256_unpacklo_epi64(ab[1], ab[1]), _mm256_unpackhi_epi64(ab[1], ab[1])};
-        // Blocks 0 and 1 of a half take their bits as they are, 2 and 3 two places lower.
-        const __m256 h0 = _mm256_castsi256_ps(high);
-        const __m256 h1 = _mm256_castsi256_ps(_mm256_srli_epi32(high, 2));
-        const __m256 h[4] = {_mm256_shuffle_ps(h0, h1, 0x00), _mm256_shuffle_ps(h0, h1, 0x55),
-                             _mm256_shuffle_ps(h0, h1, 0xaa), _mm256_shuffle_ps(h0, h1, 0xff)};
-        TB_UNROLL
-        for (int i = 0; i < 4; ++i) {
-            const __m256i l = _mm256_and_si256(_mm256_srlv_epi32(low[i], low_shift), low_mask);
-            const __m256i u = _mm256_and_si256(
-                _mm256_sllv_epi32(_mm256_castps_si256(h[i]), high_shift), high_mask);
-            out[i] = _mm256_or_si256(l, u);
-        }
+        const auto join = [&](__m256i low, __m256i up) {
+            return _mm256_or_si256(_mm256_and_si256(low, low_mask),
+                                   _mm256_and_si256(up, high_mask));
+        };
+        const __m256i block0 = join(a, _mm256_slli_epi16(high, 4));
+        const __m256i block1 = join(b, _mm256_slli_epi16(high, 2));
+        const __m256i block2 = join(_mm256_srli_epi16(a, 4), high);
+        const __m256i block3 = join(_mm256_srli_epi16(b, 4), _mm256_srli_epi16(high, 2));
+        const __m256i low01 = _mm256_unpacklo_epi32(block0, block1);
+        const __m256i low23 = _mm256_unpacklo_epi32(block2, block3);
+        const __m256i high01 = _mm256_unpackhi_epi32(block0, block1);
+        const __m256i high23 = _mm256_unpackhi_epi32(block2, block3);
+        out[0] = _mm256_unpacklo_epi64(low01, low23);
+        out[1] = _mm256_unpackhi_epi64(low01, low23);
+        out[2] = _mm256_unpacklo_epi64(high01, high23);
+        out[3] = _mm256_unpackhi_epi64(high01, high23);
     }
 
     static inline Codes codes(const uint8_t* p, int part) {
