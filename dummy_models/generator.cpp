@@ -9,6 +9,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "kernels/api/error.h"
+
 namespace tritbench {
 namespace {
 
@@ -40,6 +42,11 @@ void set_keys(GgufWriter& writer, const DummyOptions& options) {
     writer.set_f32("tritbench.dummy.zero_fraction",
                    static_cast<float>(zero_threshold(options.zeros)) / 65536.0F);
     writer.set_u32("tritbench.dummy.version", kDummyVersion);
+    if (!options.ffn_zeros) return;
+    const auto zeros = static_cast<float>(*options.ffn_zeros);
+    writer.set_f32("tritbench.dummy.ffn_zeros", zeros);
+    writer.set_f32s("tritbench.ffn_down_zeros",
+                    std::vector<float>(static_cast<size_t>(c.layers), zeros));
 }
 
 void declare(GgufWriter& writer, const DummyOptions& options,
@@ -50,6 +57,24 @@ void declare(GgufWriter& writer, const DummyOptions& options,
 
 uint64_t tensor_bytes(const DummyTensor& tensor) {
     return ggml_tensor_bytes(tensor.type(), tensor.ne).value();  // the writer has accepted it
+}
+
+constexpr std::byte kZeroCodes{0x55};
+
+// Silences rows of a gate: `codes` are bytes from `begin` on, of rows of whole bytes.
+void silence(const DummyOptions& options, const DummyTensor& tensor, uint64_t begin,
+             std::span<std::byte> codes) {
+    const double share = silent_share(*options.ffn_zeros, options.config.ffn);
+    const auto row_bytes = static_cast<uint64_t>(tensor.ne[0]) / 4;
+    for (uint64_t at = 0; at < codes.size();) {
+        const uint64_t row = (begin + at) / row_bytes;
+        const uint64_t end = std::min<uint64_t>((row + 1) * row_bytes - begin, codes.size());
+        if (dummy_silent(options.seed, tensor.index, row, share)) {
+            std::fill(codes.begin() + static_cast<ptrdiff_t>(at),
+                      codes.begin() + static_cast<ptrdiff_t>(end), kZeroCodes);
+        }
+        at = end;
+    }
 }
 
 // Bytes [begin, begin + out.size()) of a tensor.
@@ -70,6 +95,9 @@ void fill(const DummyOptions& options, const DummyTensor& tensor, uint64_t begin
     const uint64_t packed = tensor_bytes(tensor) - kI2sTail;
     const uint64_t codes = std::min<uint64_t>(out.size(), packed - std::min(packed, begin));
     dummy_i2s(options.seed, tensor.index, options.zeros, begin, out.first(codes));
+    if (options.ffn_zeros && tensor.name.ends_with(".ffn_gate.weight")) {
+        silence(options, tensor, begin, out.first(codes));
+    }
     if (codes == out.size()) return;
     // Chunks are multiples of 32 bytes, so the tail is never cut in two.
     const float scale = dummy_scale(options.seed, tensor.index, tensor.ne[0], options.zeros);
@@ -143,6 +171,19 @@ GgmlType DummyTensor::type() const {
     return type_of(kind);
 }
 
+void check_ffn_zeros(const DummyOptions& options) {
+    if (!options.ffn_zeros) return;
+    const ModelConfig& c = options.config;
+    if (c.activation != Activation::Relu2) {
+        throw Error("ffn zeros: only models with squared ReLU have them (not --arch llama)");
+    }
+    if (c.hidden % 128 != 0) {
+        throw Error(
+            fmt::format("ffn zeros: needs a hidden size in multiples of 128, not {}", c.hidden));
+    }
+    silent_share(*options.ffn_zeros, c.ffn);
+}
+
 std::vector<DummyTensor> dummy_tensors(const ModelConfig& c) {
     using Kind = DummyTensor::Kind;
     std::vector<DummyTensor> out;
@@ -184,6 +225,7 @@ uint64_t dummy_file_bytes(const DummyOptions& options) {
 bool generate_dummy(const DummyOptions& options, const std::filesystem::path& path,
                     ThreadPool& pool, const GenerateProgress& progress) {
     check_shape(options.config);
+    check_ffn_zeros(options);
     const std::vector<DummyTensor> tensors = dummy_tensors(options.config);
     GgufWriter writer(path);
     declare(writer, options, tensors);

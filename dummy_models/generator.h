@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct DummyOptions {
     ModelConfig config;
     uint64_t seed = 1;
     double zeros = 0.33;  // share of zero weights; as trained (model/train/README.md)
+    // Share of zeros in the int8 input of ffn_down; none: as random weights make it (weights.h).
+    std::optional<double> ffn_zeros = std::nullopt;
 };
 
 // One tensor of a dummy model. `index` numbers its random weights; it follows from layer and role
@@ -35,6 +38,10 @@ struct DummyTensor {
 
 // In file order.
 std::vector<DummyTensor> dummy_tensors(const ModelConfig& config);
+
+// Throws Error where ffn_zeros is asked of a model that cannot have it: without squared ReLU, with
+// a hidden size that is no multiple of 128, or less than random weights make.
+void check_ffn_zeros(const DummyOptions& options);
 
 // Size of the file that generate_dummy would write.
 uint64_t dummy_file_bytes(const DummyOptions& options);

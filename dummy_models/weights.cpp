@@ -109,6 +109,35 @@ void dummy_i2s(uint64_t seed, uint64_t tensor_index, double zeros, uint64_t byte
     }
 }
 
+double natural_ffn_zeros(int64_t ffn) {
+    // Not std::log2, whose last bit is the library's own: 1 + ffn / 2^k - 1 is near enough.
+    const int octave = std::bit_width(static_cast<uint64_t>(ffn)) - 1;
+    const double octaves = octave + std::ldexp(static_cast<double>(ffn), -octave) - 1;
+    return 0.527 + 0.0112 * octaves;
+}
+
+double silent_share(double zeros, int64_t ffn) {
+    const double least = natural_ffn_zeros(ffn);
+    if (!(zeros >= least && zeros <= kDummyMostZeros)) {
+        throw Error(fmt::format(
+            "ffn zeros is {}, expected a share of {:.3f}, which random weights have, to {}", zeros,
+            least, kDummyMostZeros));
+    }
+    // The features left are fewer, and so are those that round to zero.
+    double share = 0;
+    for (int i = 0; i < 20; ++i) {
+        const auto left = static_cast<int64_t>((1 - share) * static_cast<double>(ffn));
+        const double natural = natural_ffn_zeros(left > 1 ? left : 1);
+        share = (zeros - natural) / (1 - natural);
+    }
+    return share;
+}
+
+bool dummy_silent(uint64_t seed, uint64_t tensor_index, uint64_t row, double share) {
+    const uint64_t key = mix64(tensor_key(seed, tensor_index) ^ kGolden);
+    return static_cast<double>(word(key, row) >> 32) < share * 4294967296.0;
+}
+
 void dummy_f16(uint64_t seed, uint64_t tensor_index, uint64_t begin, std::span<uint16_t> out) {
     const uint64_t key = tensor_key(seed, tensor_index);
     constexpr uint64_t bytes = 0x00FF00FF00FF00FF;

@@ -34,6 +34,20 @@ float dummy_scale(uint64_t seed, uint64_t tensor_index, int64_t k, double zeros)
 void dummy_i2s(uint64_t seed, uint64_t tensor_index, double zeros, uint64_t byte_begin,
                std::span<std::byte> out);
 
+// Squared ReLU makes zeros of about two thirds of the input of ffn_down of a random model: of half
+// because the gate is below zero, of more because int8 rounds them to zero beside the largest. This
+// is that share for `ffn` features (fitted to products of normal numbers, within 0.01 for 32 to
+// 65536 features).
+double natural_ffn_zeros(int64_t ffn);
+
+// More zeros come from features whose gate is zero whatever the token: rows of zeros in ffn_gate.
+// The share of such features that makes `zeros` of all; 0.99 at most. Throws Error where it is less
+// than a random model has.
+double silent_share(double zeros, int64_t ffn);
+
+// Is row `row` of a ffn_gate tensor silent? By chance, of the seed, the tensor and the row.
+bool dummy_silent(uint64_t seed, uint64_t tensor_index, uint64_t row, double share);
+
 // Elements [begin, begin + out.size()) of a float16 matrix, as bits; begin even. Irwin-Hall: the
 // sum of four random bytes, centred, / 8192: nearly normal with standard deviation 0.018, every
 // value exact in float16.

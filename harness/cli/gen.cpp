@@ -24,6 +24,7 @@ struct GenFlags {
     std::optional<double> rope_base;
     uint64_t seed = 1;
     double zeros = DummyOptions{}.zeros;
+    std::optional<double> ffn_zeros;
     int threads = 0;
     bool force = false, list = false, json = false;
 };
@@ -110,8 +111,9 @@ int generate(const GenFlags& flags) {
     if (flags.format != "i2_s") {
         throw Error(fmt::format("--format {}: expected i2_s", printable(flags.format)));
     }
-    const DummyOptions options{config_of(flags), flags.seed, flags.zeros};
+    const DummyOptions options{config_of(flags), flags.seed, flags.zeros, flags.ffn_zeros};
     zero_threshold(options.zeros);
+    check_ffn_zeros(options);
     if (flags.output.empty()) throw Error("gen needs -o FILE.gguf");
     check_output(flags.output, flags.force);
     ThreadPool pool(flags.threads, {}, false);
@@ -149,6 +151,9 @@ void add_gen(CLI::App& app, int* exit_code) {
         ->capture_default_str();
     command->add_option("--zeros", flags->zeros, "share of zero weights, 0 to 0.99")
         ->capture_default_str();
+    command->add_option("--ffn-zeros", flags->ffn_zeros,
+                        "share of zeros in the int8 input of ffn_down, 0.7 to 0.99\n[some 0.67, "
+                        "as random weights make it]");
     command
         ->add_option("--head", flags->head,
                      "LM head: tied to the embedding, or separate\n(bitnet.cpp uses the embedding "

@@ -104,7 +104,8 @@ void print_summary(const GgufFile& file, const Totals& totals,
                    zeros->weights);
     }
     if (const auto trained = trained_activation_zeros(file)) {
-        fmt::print("zeros: {:.4f} of the activations that enter ffn_down, as trained\n", *trained);
+        fmt::print("zeros: {:.4f} of the activations that enter ffn_down, as {}\n", *trained,
+                   file.find("tritbench.dummy.ffn_zeros") != nullptr ? "stated" : "trained");
     }
     static constexpr std::pair<Part, const char*> names[] = {{Part::Linear, "linear"},
                                                              {Part::Embedding, "embedding"},

@@ -26,33 +26,30 @@ inline int64_t list_capacity(const tb_shape& s) {
     return tb_round_up(s.k, 64) + kPadding;
 }
 
-// Bytes of scratch for `tokens` lists.
-inline int64_t list_bytes(const tb_shape& s, int64_t tokens) {
-    return tokens * list_capacity(s) * 3;
+// Bytes of scratch for a list.
+inline int64_t list_bytes(const tb_shape& s) {
+    return list_capacity(s) * 3;
 }
 
-// Places for lists, one behind the other.
+// A place for a list.
 struct ListSpace {
     uint16_t* index;
     int8_t* q;
 
-    ListSpace(const tb_shape& s, int64_t tokens, void* scratch)
+    ListSpace(const tb_shape& s, void* scratch)
         : index(static_cast<uint16_t*>(scratch)),
-          q(reinterpret_cast<int8_t*>(index + tokens * list_capacity(s))) {}
+          q(reinterpret_cast<int8_t*>(index + list_capacity(s))) {}
 
-    // The list of q [kp], kp a multiple of 64 and zeros from K on. Fill: writes index and value of
-    // the columns that count, in whole eights, and returns their number.
+    // The list of q [kp], kp a multiple of 64 and zeros from K on. `write` writes index and value
+    // of the columns that count, in whole eights, and returns their number.
     template <class Fill>
-    ActiveColumns add(const int8_t* row, int64_t kp, const Fill& fill) {
-        int64_t count = fill(row, kp, index, q);
+    ActiveColumns fill(const int8_t* row, int64_t kp, const Fill& write) {
+        const int64_t count = write(row, kp, index, q);
         const uint16_t last = count > 0 ? index[count - 1] : uint16_t{0};
         const int64_t used = tb_round_up(count, 4);
         for (int64_t i = count; i < used + kPadding; ++i) index[i] = last;
         memset(q + count, 0, static_cast<size_t>(used + kPadding - count));
-        const ActiveColumns list{index, q, used};
-        index += used + kPadding;
-        q += used + kPadding;
-        return list;
+        return {index, q, used};
     }
 };
 
@@ -66,8 +63,8 @@ inline void fetch_first(const uint8_t* line, int64_t lines, int64_t stride,
     }
 }
 
-// How many activations of a batch count.
-inline int64_t count_active(const tb_int8_batch& x) {
+// The share of the activations of a batch that count.
+inline double active_share(const tb_int8_batch& x) {
     int64_t zeros = 0;
     for (int64_t m = 0; m < x.m; ++m) {
         const int8_t* q = x.q + m * x.kp;
@@ -75,7 +72,7 @@ inline int64_t count_active(const tb_int8_batch& x) {
         for (int64_t k = 0; k < x.k; ++k) of_row += q[k] == 0;
         zeros += of_row;
     }
-    return x.m * x.k - zeros;
+    return 1 - static_cast<double>(zeros) / (static_cast<double>(x.m) * static_cast<double>(x.k));
 }
 
 inline int64_t fill_scalar(const int8_t* row, int64_t kp, uint16_t* index, int8_t* q) {

@@ -13,10 +13,10 @@
 // of one block after the other, with sums in registers all the way, read memory a third slower, for
 // then nothing that is wanted lies side by side.
 //
-// GEMM: where most activations are zero a token at a time passes over a line of all columns, 64 K
-// bytes that stay in L2, with sums in registers: 18 cycles for four columns that count, while a
-// token of a dense GEMM pays 16 for any four. Otherwise all lines are interleaved to panels of i2r
-// in scratch, which all tokens share.
+// GEMM: where many activations are zero token by token, 18 cycles for four columns that count,
+// while a token of a dense GEMM pays 16 for any four. (Token by token over single lines of all
+// columns, which would stay in L2, is slower: then L1 does not see runs.) Otherwise all lines are
+// interleaved to panels of i2r in scratch, which all tokens share.
 //
 // Overflow: as in lanes/avx512vnni.h.
 #include "kernels/i2c/active256.h"
@@ -25,7 +25,7 @@
 namespace {
 
 constexpr int64_t kGroup = 64;        // columns of a group of GEMV
-constexpr int64_t kListTokens = 128;  // tokens whose lists are in scratch
+constexpr int64_t kFewTokens = 3;     // so many are multiplied one by one, zeros or not
 constexpr int64_t kBlockOfK = 4096;   // columns interleaved at a time
 constexpr double kSparseShare = 0.7;  // of activations that count: up to this, one by one
 static_assert(kGroup <= kPadding);
@@ -133,8 +133,8 @@ struct Call {
 void gemv_groups(const Call& call, int64_t m) {
     const tb_shape& shape = call.p->shape;
     auto* const sums = static_cast<__m512i*>(call.p->scratch);
-    ListSpace space(shape, 1, sums + line_count(shape) * 16);
-    const ActiveColumns list = space.add(call.x.q + m * call.x.kp, call.x.kp, fill_table);
+    ListSpace space(shape, sums + line_count(shape) * 16);
+    const ActiveColumns list = space.fill(call.x.q + m * call.x.kp, call.x.kp, fill_table);
     const Decoder::Constants constants;
     const int64_t groups = (list.count + kGroup - 1) / kGroup;
     const int64_t step = groups > 0 ? tb_round_up((list.count + groups - 1) / groups, 4) : 4;
@@ -164,33 +164,10 @@ void gemv_groups(const Call& call, int64_t m) {
 }
 
 inline size_t gemv_scratch(const tb_shape& s) {
-    return static_cast<size_t>(line_count(s) * 16 * 64 + list_bytes(s, 1));
+    return static_cast<size_t>(line_count(s) * 16 * 64 + list_bytes(s));
 }
 
 // ---- several tokens -----------------------------------------------------------------------------
-
-// Tokens [first, first + count), one after the other over each line.
-void gemm_lists(const Call& call, int64_t first, int64_t count) {
-    ActiveColumns lists[kListTokens];
-    Token tokens[kListTokens];
-    ListSpace space(call.p->shape, count, call.p->scratch);
-    for (int64_t t = 0; t < count; ++t) {
-        lists[t] = space.add(call.x.q + (first + t) * call.x.kp, call.x.kp, fill_table);
-        tokens[t] = token_of(call.x, first + t, call.scale);
-    }
-    const Decoder::Constants constants;
-    for (int64_t line = call.begin; line < call.end; ++line) {
-        for (int64_t t = 0; t < count; ++t) {
-            LineSums acc;
-            zero_sums(acc);
-            add_line(call.packed + line * kLineBytes, call.stride, lists[t], 0, lists[t].count,
-                     kGroup, constants, acc);
-            __m512i sums[16];
-            store_sums(acc, sums);
-            call.put(first + t, line, sums, tokens[t]);
-        }
-    }
-}
 
 inline int64_t columns_of_block(int64_t k) {
     const int64_t blocks = (k + kBlockOfK - 1) / kBlockOfK;
@@ -235,21 +212,17 @@ void gemm_dense(const Call& call) {
 }
 
 size_t scratch_size(const tb_shape* s, const tb_tile*, int64_t m) {
-    if (m == 1) return gemv_scratch(*s);
+    const size_t one = gemv_scratch(*s);
+    if (m <= kFewTokens) return one;
     const int64_t block = columns_of_block(s->k);
-    const int64_t dense = block * kLineBytes + (block < s->k ? m * 16 * 64 : 0);
-    const int64_t lists = list_bytes(*s, smaller(m, kListTokens));
-    return static_cast<size_t>(dense > lists ? dense : lists);
+    const auto dense = static_cast<size_t>(block * kLineBytes + (block < s->k ? m * 16 * 64 : 0));
+    return dense > one ? dense : one;
 }
 
 void multiply(const tb_product* p, int32_t* acc) {
     const Call call(p, acc);
-    if (p->m == 1) return gemv_groups(call, 0);
-    const double all = static_cast<double>(p->m) * static_cast<double>(p->shape.k);
-    if (static_cast<double>(count_active(call.x)) > kSparseShare * all) return gemm_dense(call);
-    for (int64_t m = 0; m < p->m; m += kListTokens) {
-        gemm_lists(call, m, smaller(kListTokens, p->m - m));
-    }
+    if (p->m > kFewTokens && active_share(call.x) > kSparseShare) return gemm_dense(call);
+    for (int64_t m = 0; m < p->m; ++m) gemv_groups(call, m);
 }
 
 void product(const tb_product* p) {

@@ -3,8 +3,8 @@
  * (lanes/panels.h) multiplies these. Per four columns and 256 rows the way through the buffer costs
  * 8 loads, 16 vpunpck and 8 stores beside the 107 operations of i2r_avx2 (56 of i2r_avxvnni).
  *
- * GEMV: group by group, line by line, as in avx512vnni.cpp, sums in scratch. GEMM: where most
- * activations are zero token by token over each line; otherwise all columns are unpacked to byte
+ * GEMV: group by group, line by line, as in avx512vnni.cpp, sums in scratch. GEMM: where many
+ * activations are zero token by token; otherwise all columns are unpacked to byte
  * codes and multiplied as in lanes/avx2.h, in blocks of 512 columns and 256 tokens.
  *
  * Overflow: that of the Core, and of the tile of lanes/avx2.h. Static: see dot/epilogue.h. Include
@@ -18,8 +18,8 @@
 
 namespace {
 
-constexpr int64_t kGroup = 48;        // columns of a group: 12 steps of i2r, 3 KB
-constexpr int64_t kListTokens = 128;  // tokens whose lists are in scratch
+constexpr int64_t kGroup = 48;     // columns of a group: 12 steps of i2r, 3 KB
+constexpr int64_t kFewTokens = 3;  // so many are multiplied one by one, zeros or not
 constexpr int64_t kSteps = kBlockColumns / Format::kColumns;
 static_assert(kGroup <= kPadding);
 
@@ -91,12 +91,12 @@ struct Call {
 
 // Scratch: the sums of all lines, then the list.
 template <class Core>
-void gemv_groups(const Call& call) {
+void gemv_groups(const Call& call, int64_t m) {
     const tb_shape& shape = call.p->shape;
     auto* const sums = static_cast<int32_t*>(call.p->scratch);
     memset(sums, 0, static_cast<size_t>((call.end - call.begin) * kLineRows * 4));
-    ListSpace space(shape, 1, sums + line_count(shape) * kLineRows);
-    const ActiveColumns list = space.add(call.x.q, call.x.kp, fill_table);
+    ListSpace space(shape, sums + line_count(shape) * kLineRows);
+    const ActiveColumns list = space.fill(call.x.q + m * call.x.kp, call.x.kp, fill_table);
     fetch_first(call.packed + call.begin * kLineBytes, call.end - call.begin, call.stride, list,
                 kGroup);
     for (int64_t i = 0; i < list.count; i += kGroup) {
@@ -106,29 +106,9 @@ void gemv_groups(const Call& call) {
                            sums + (line - call.begin) * kLineRows);
         }
     }
-    const Token token = token_of(call.x, 0, call.scale);
+    const Token token = token_of(call.x, m, call.scale);
     for (int64_t line = call.begin; line < call.end; ++line) {
-        call.put(0, line, sums + (line - call.begin) * kLineRows, token);
-    }
-}
-
-// Tokens [first, first + count), one after the other over each line.
-template <class Core>
-void gemm_lists(const Call& call, int64_t first, int64_t count) {
-    ActiveColumns lists[kListTokens];
-    ListSpace space(call.p->shape, count, call.p->scratch);
-    for (int64_t t = 0; t < count; ++t) {
-        lists[t] = space.add(call.x.q + (first + t) * call.x.kp, call.x.kp, fill_table);
-    }
-    for (int64_t line = call.begin; line < call.end; ++line) {
-        for (int64_t t = 0; t < count; ++t) {
-            alignas(64) int32_t sums[kLineRows] = {0};
-            for (int64_t i = 0; i < lists[t].count; i += kGroup) {
-                add_line<Core>(call.packed + line * kLineBytes, call.stride, lists[t], i,
-                               smaller(i + kGroup, lists[t].count), kGroup, sums);
-            }
-            call.put(first + t, line, sums, token_of(call.x, first + t, call.scale));
-        }
+        call.put(m, line, sums + (line - call.begin) * kLineRows, token);
     }
 }
 
@@ -181,11 +161,11 @@ void gemm_dense(const Call& call) {
 }
 
 size_t scratch_size(const tb_shape* s, const tb_tile*, int64_t m) {
-    if (m == 1) return static_cast<size_t>(line_count(*s) * kLineRows * 4 + list_bytes(*s, 1));
+    const int64_t one = line_count(*s) * kLineRows * 4 + list_bytes(*s);
+    if (m <= kFewTokens) return static_cast<size_t>(one);
     const int64_t dense =
         kPanelsOfLine * Format::kFields * kFieldBytes + at_most(m, kBlockTokens) * kLineRows * 4;
-    const int64_t lists = list_bytes(*s, at_most(m, kListTokens));
-    return static_cast<size_t>(dense > lists ? dense : lists);
+    return static_cast<size_t>(dense > one ? dense : one);
 }
 
 // Core and Tile are those of i2r. Up to `sparse_share` of activations that count, the tokens of a
@@ -193,14 +173,8 @@ size_t scratch_size(const tb_shape* s, const tb_tile*, int64_t m) {
 template <class Core, class Tile>
 void multiply_lists(const tb_product* p, int32_t* acc, double sparse_share) {
     const Call call(p, acc);
-    if (p->m == 1) return gemv_groups<Core>(call);
-    const double all = static_cast<double>(p->m) * static_cast<double>(p->shape.k);
-    if (static_cast<double>(count_active(call.x)) > sparse_share * all) {
-        return gemm_dense<Tile>(call);
-    }
-    for (int64_t m = 0; m < p->m; m += kListTokens) {
-        gemm_lists<Core>(call, m, at_most(kListTokens, p->m - m));
-    }
+    if (p->m > kFewTokens && active_share(call.x) > sparse_share) return gemm_dense<Tile>(call);
+    for (int64_t m = 0; m < p->m; ++m) gemv_groups<Core>(call, m);
 }
 
 }  // namespace

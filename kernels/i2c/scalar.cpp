@@ -5,7 +5,7 @@ namespace {
 
 // The list of one token.
 size_t scratch_size(const tb_shape* s, const tb_tile*, int64_t) {
-    return static_cast<size_t>(list_bytes(*s, 1));
+    return static_cast<size_t>(list_bytes(*s));
 }
 
 void multiply(const tb_product* p, int32_t* acc) {
@@ -14,8 +14,8 @@ void multiply(const tb_product* p, int32_t* acc) {
     const Sink out{p->y, acc, p->ldy};
     for (int64_t m = 0; m < p->m; ++m) {
         const Token token = token_of(x, m, scale);
-        ListSpace space(p->shape, 1, p->scratch);
-        const ActiveColumns list = space.add(x.q + m * x.kp, x.kp, fill_scalar);
+        ListSpace space(p->shape, p->scratch);
+        const ActiveColumns list = space.fill(x.q + m * x.kp, x.kp, fill_scalar);
         for (int64_t n = p->n_begin / kLineRows * kLineRows; n < p->n_end; n += kLineRows) {
             int32_t sums[kLineRows] = {0};
             const auto* lines = static_cast<const uint8_t*>(p->packed) + n / kLineRows * kLineBytes;

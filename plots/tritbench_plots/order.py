@@ -7,7 +7,7 @@ from typing import Iterable
 
 import pandas as pd
 
-_LAYOUTS = ("f32", "bf16", "f16", "q8_0", "q6_k", "q4_0", "int8", "i2s", "i2r", "t3r", "t5r")
+_LAYOUTS = ("f32", "bf16", "f16", "q8_0", "q6_k", "q4_0", "int8", "i2s", "i2r", "i2c", "t3r", "t5r")
 _ISAS = ("scalar", "ssse3", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512vbmi", "neon",
          "dotprod", "i8mm", "sve")
 
