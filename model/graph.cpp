@@ -174,10 +174,10 @@ void Session::Impl::attend(int64_t layer) {
     const auto tile_count = static_cast<int64_t>(tiles.size());
     const int64_t group = c.heads / c.kv_heads;
     // Rectangles lie within the heads of one KV head, to share its keys and values; that many
-    // are halved until there are enough to balance the workers.
+    // are halved while there are too few to balance the workers: each part reads them anew.
     int64_t heads_each = group;
     const auto parts = [&] { return (group + heads_each - 1) / heads_each; };
-    while (heads_each > 1 && tile_count * c.kv_heads * parts() < 4 * pool.threads()) {
+    while (heads_each > 1 && tile_count * c.kv_heads * parts() < 2 * pool.threads()) {
         heads_each = (heads_each + 1) / 2;
     }
     const int64_t items_per_tile = c.kv_heads * parts();
