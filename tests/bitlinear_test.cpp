@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <stdexcept>
 #include <string_view>
@@ -289,6 +291,39 @@ TEST(Bitlinear, RefusesActivationsThatAreNotFinite) {
             PreparedBatch batch;
             EXPECT_THROW(batch.prepare(pool, kernel, tile, p.shape, p.x.data(), m, p.shape.k),
                          Error);
+        }
+    }
+}
+
+// A caller who knows the maxima gets the same bytes, and is held to them being finite.
+TEST(Bitlinear, PreparesWithMaximaThatAreGiven) {
+    for (const char* id : {"i2s_scalar", "q8_0_scalar", "f32_scalar"}) {
+        const tb_kernel& kernel = *find_kernel(id);
+        const tb_tile tile = default_tile(kernel);
+        for (const auto& [k, m] : {std::pair<int64_t, int64_t>{128, 1}, {40960, 1}, {20480, 5}}) {
+            for (const int threads : {1, 2}) {
+                ThreadPool pool(threads);
+                const Problem p(1, k, m);
+                std::vector<float> absmax(static_cast<size_t>(m));
+                for (size_t i = 0; i < p.x.size(); ++i) {
+                    float& most = absmax[i / static_cast<size_t>(k)];
+                    most = std::max(most, std::abs(p.x[i]));
+                }
+                PreparedBatch found;
+                PreparedBatch expected;
+                found.prepare(pool, kernel, tile, p.shape, p.x.data(), m, k, absmax.data());
+                expected.prepare(pool, kernel, tile, p.shape, p.x.data(), m, k);
+                EXPECT_EQ(std::memcmp(found.data(), expected.data(),
+                                      kernel.prepared_size(&p.shape, &tile, m)),
+                          0)
+                    << id << " " << k << " " << m << " " << threads;
+                for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+                    absmax.back() = bad;
+                    EXPECT_THROW(
+                        found.prepare(pool, kernel, tile, p.shape, p.x.data(), m, k, absmax.data()),
+                        Error);
+                }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //
 // A rectangle of (token, head) pairs of one KV head goes through blocks of keys, then exp, then
 // through blocks of values: maxima must be known before exp, so that scores are kept. Pairs are
-// multiplied in tiles whose sums stay in registers. One tile reads the cache itself; several
+// multiplied in tiles whose sums stay in registers. One or two read the cache itself; more
 // share a block that was converted to floats for all of them.
 namespace {
 
@@ -26,8 +26,8 @@ inline const float* widen_block(const Rows&, const float* from, int64_t) {
     return from;
 }
 
-// Calls body(rows of the cache, begin, end) for blocks of positions: the cache itself where one
-// tile of `tile` rows is all there is.
+// Calls body(rows of the cache, begin, end) for blocks of positions: the cache itself where two
+// tiles of `tile` rows are all there is. They convert twice, but while more of it comes.
 template <class T, class Body>
 inline void for_blocks(Rows& rows, const T* cache, int tile, Body body) {
     const int64_t positions = rows.positions();
@@ -35,7 +35,7 @@ inline void for_blocks(Rows& rows, const T* cache, int tile, Body body) {
     for (int64_t begin = 0; begin < positions; begin += kBlock) {
         const int64_t end = begin + kBlock < positions ? begin + kBlock : positions;
         const T* from = cache + begin * rows.row_stride;
-        if (rows.count <= tile) {
+        if (rows.count <= 2 * tile) {
             body(from, begin, end);
         } else {
             body(widen_block(rows, from, end - begin), begin, end);
