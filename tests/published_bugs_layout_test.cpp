@@ -486,7 +486,8 @@ TEST(PublishedBugs, B2_23_IdsOfTwoMeanings) {
             EXPECT_NE(std::string(e.what()).find("does not say its tile"), std::string::npos)
                 << e.what();
         }
-        const LoadOptions known{.i2s = I2sLayout::X86, .tl_tiles = {{2560, 2560, 256, 128, 32}}};
+        LoadOptions known;
+        known.tl_tiles = {{2560, 2560, 256, 128, 32}};
         if (type == GgmlType::TL1) {
             EXPECT_NO_THROW(StoredMatrix(file, *file.find_tensor("weights"), known));
         }

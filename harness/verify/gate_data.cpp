@@ -87,8 +87,9 @@ GateData make_gate_data(const tb_kernel& kernel, const GateCase& c) {
         data.values.resize(weights);
         for (size_t i = 0; i < weights; ++i) {
             // Ternary weights as a float baseline holds them, or any value.
+            const bool ternary = c.weights != WeightPattern::Mixed || c.seed % 2 == 0;
             data.values[i] =
-                c.seed % 2 == 0 ? static_cast<float>(data.trits[i]) * base : random.uniform() * 2;
+                ternary ? static_cast<float>(data.trits[i]) * base : random.uniform() * 2;
         }
     }
     // Batches of one cycle through the patterns with the seed.
