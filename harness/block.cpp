@@ -68,6 +68,7 @@ void set_times(Row& row, std::span<const double> samples_ns, std::set<std::strin
     row.set(Column::MedianNs, summary.median, 1);
     row.set(Column::MadNs, summary.mad, 1);
     row.set(Column::MinNs, summary.min, 1);
+    row.set(Column::MaxNs, *std::max_element(samples_ns.begin(), samples_ns.end()), 1);
     if (summary.ci95) {
         row.set(Column::Ci95LoNs, summary.ci95->first, 1);
         row.set(Column::Ci95HiNs, summary.ci95->second, 1);
@@ -125,7 +126,8 @@ void BlockCeilings::set(Row& row, ThreadPool& pool, uint64_t footprint, Allocati
     set_ceiling(row, best, best_probe, bytes / median_ns, marks);
 }
 
-void BlockCeilings::measure_peaks(ThreadPool& pool, const std::set<const tb_kernel*>& kernels) {
+void BlockCeilings::measure_peaks(ThreadPool& pool, const std::set<const tb_kernel*>& kernels,
+                                  bool mixes) {
     Ceilings& round = rounds_.back();
     for (const tb_kernel* kernel : kernels) {
         if (kernel->activation_kind == TB_ACT_FLOAT) {
@@ -134,7 +136,7 @@ void BlockCeilings::measure_peaks(ThreadPool& pool, const std::set<const tb_kern
             round.int8_dot_peaks(pool);
         }
     }
-    round.mix_peaks(pool);
+    if (mixes) round.mix_peaks(pool);
 }
 
 void BlockCeilings::set_peaks(Row& row, ThreadPool& pool, const tb_kernel& kernel,

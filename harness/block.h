@@ -40,7 +40,7 @@ Row outcome_row(std::string_view status, std::string_view reason);
 // status failed, verified no.
 Row failed_row(const std::string& reason);
 
-// median_ns ... min_ns and repetitions; the mark wide_interval where the 95% interval is wider
+// median_ns ... max_ns; the mark wide_interval where the 95% interval is wider
 // than a tenth of the median.
 void set_times(Row& row, std::span<const double> samples_ns, std::set<std::string>& marks);
 
@@ -72,8 +72,9 @@ class BlockCeilings {
     void set(Row& row, ThreadPool& pool, uint64_t footprint, AllocationKind kind, double bytes,
              double median_ns, std::set<std::string>& marks);
 
-    // The peaks and mixes that the rows of these kernels are held against.
-    void measure_peaks(ThreadPool& pool, const std::set<const tb_kernel*>& kernels);
+    // The peaks, and the mixes if wanted, that the rows of these kernels are held against.
+    void measure_peaks(ThreadPool& pool, const std::set<const tb_kernel*>& kernels,
+                       bool mixes = true);
     // Sets peak, probe, mix and their percentages. `mix`: the row is a gemv.
     void set_peaks(Row& row, ThreadPool& pool, const tb_kernel& kernel, double gmac_per_s,
                    bool mix);

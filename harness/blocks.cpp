@@ -12,12 +12,12 @@ namespace {
 
 std::string block_key(const Cell& cell) {
     return cell.level == Level::Kernel ? "kernel " + kernel_block_key(cell)
-                                       : "e2e " + cell.model.string();
+                                       : "e2e " + cell.model.path.string();
 }
 
 // Cells with equal keys share weights in memory.
 std::string weights_key(const Cell& cell) {
-    return cell.level == Level::Kernel ? weight_copies_key(cell) : std::string(cell.kernel->layout);
+    return cell.level == Level::Kernel ? weight_copies_key(cell) : loaded_weights_key(cell);
 }
 
 uint64_t weights_bytes(const Cell& cell, uint64_t last_level_cache) {

@@ -105,6 +105,15 @@ Contents parse_rows(const fs::path& path, const std::string& text) {
     return contents;
 }
 
+// The list of numbers under a key; empty if there is none.
+std::vector<double> numbers_of(const nlohmann::json& object, const char* key) {
+    try {
+        return object.at(key).get<std::vector<double>>();
+    } catch (const nlohmann::json::exception&) {
+        return {};
+    }
+}
+
 }  // namespace
 
 std::string utc_compact() {
@@ -281,9 +290,18 @@ void Journal::trim_samples() {
          begin = end + 1) {
         const std::string line = text.substr(begin, end - begin);
         const auto sample = nlohmann::json::parse(line, nullptr, false);
-        if (sample.is_object() && keys_.contains(sample.value("cell_key", ""))) kept += line + '\n';
+        if (!sample.is_object()) continue;
+        const std::string key = sample.value("cell_key", "");
+        if (!keys_.contains(key)) continue;
+        kept += line + '\n';
+        samples_[key] = numbers_of(sample, "samples_ns");
     }
     if (kept != text) write_atomically(path, kept);
+}
+
+std::vector<double> Journal::samples_of(const std::string& cell_key) const {
+    const auto found = samples_.find(cell_key);
+    return found == samples_.end() ? std::vector<double>{} : found->second;
 }
 
 void Journal::write_state(bool complete) {

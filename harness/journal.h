@@ -7,6 +7,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <span>
@@ -44,6 +45,8 @@ class Journal {
     bool resumed() const { return resumed_; }
     // Rows that were there when the file was opened.
     const std::vector<Row>& finished() const { return finished_; }
+    // Of such a row; empty if there are none.
+    std::vector<double> samples_of(const std::string& cell_key) const;
     bool has(const std::string& cell_key) const { return keys_.contains(cell_key); }
     const std::filesystem::path& csv_path() const { return csv_; }
     // Where an old file was moved to; empty if none was.
@@ -69,6 +72,7 @@ class Journal {
     bool resumed_ = false;
     std::vector<Row> finished_;
     std::set<std::string> keys_;
+    std::map<std::string, std::vector<double>> samples_;  // of the finished rows, by their keys
     int fd_ = -1, samples_fd_ = -1;
 };
 

@@ -21,7 +21,7 @@ constexpr int kPrepareRepetitions = 11;
 constexpr int64_t kCopyProofNs = 500'000'000;
 
 size_t packed_size(const Cell& cell) {
-    return cell.kernel->packed_size(&cell.shape, &cell.tile);
+    return cell.kernel().packed_size(&cell.shape, &cell.tile());
 }
 
 // One cell of a block, with everything that its timed loop touches.
@@ -34,10 +34,10 @@ class CellBench {
           pool_(pool),
           copies_(copies),
           x_(x),
-          proof_(pool, *cell.kernel, cell.tile, cell.shape, rows, seed) {
-        prepared_.reserve(*cell.kernel, cell.tile, cell.shape, cell.batch);
+          proof_(pool, cell.kernel(), cell.tile(), cell.shape, rows, seed) {
+        prepared_.reserve(cell.kernel(), cell.tile(), cell.shape, cell.batch);
         prepare();
-        scratch_.reserve(*cell.kernel, cell.tile, cell.shape, cell.batch, pool.threads());
+        scratch_.reserve(cell.kernel(), cell.tile(), cell.shape, cell.batch, pool.threads());
         y_ = AlignedBuffer(static_cast<size_t>(cell.batch * cell.shape.n) * sizeof(float));
     }
 
@@ -79,7 +79,7 @@ class CellBench {
 
     tb_work work() const {
         tb_work w{};
-        cell.kernel->work(&cell.shape, &cell.tile, cell.batch, &w);
+        cell.kernel().work(&cell.shape, &cell.tile(), cell.batch, &w);
         return w;
     }
 
@@ -102,13 +102,13 @@ class CellBench {
 
   private:
     void prepare() {
-        prepared_.prepare(pool_, *cell.kernel, cell.tile, cell.shape, x_.x.data(), x_.m, x_.k);
+        prepared_.prepare(pool_, cell.kernel(), cell.tile(), cell.shape, x_.x.data(), x_.m, x_.k);
     }
 
     // The timed loop: products only, between two clock reads.
     static int64_t repeat_product(void* context, int64_t calls) {
         auto& b = *static_cast<CellBench*>(context);
-        const tb_kernel& kernel = *b.cell.kernel;
+        const tb_kernel& kernel = b.cell.kernel();
         const PackedWeights* copies = b.copies_.views();
         const size_t count = b.copies_.count();
         size_t next = b.copies_.next;
@@ -117,7 +117,7 @@ class CellBench {
         for (int64_t i = 0; i < calls; ++i) {
             // The copies are shared: their tile may be that of another kernel of the layout.
             multiply(b.pool_, kernel, copies[next], b.prepared_, b.scratch_, y, b.cell.shape.n,
-                     &b.cell.tile);
+                     &b.cell.tile());
             if (++next == count) next = 0;
         }
         const int64_t end = now_ns();
@@ -192,7 +192,7 @@ class KernelBlock {
         auto& copies = copies_[weight_copies_key(cell)];
         if (!copies) {
             copies =
-                std::make_unique<WeightCopies>(pool_, *cell.kernel, cell.tile, cell.shape, rows_,
+                std::make_unique<WeightCopies>(pool_, cell.kernel(), cell.tile(), cell.shape, rows_,
                                                copy_count(cell), largest_overread(cell));
         }
         auto bench = std::make_unique<CellBench>(pool_, cell, position, *copies, rows_, x_,
@@ -246,14 +246,14 @@ class KernelBlock {
         int32_t largest = 0;
         for (const size_t position : members_) {
             if (weight_copies_key(cells_[position]) != weight_copies_key(cell)) continue;
-            largest = std::max(largest, cells_[position].kernel->packed_overread);
+            largest = std::max(largest, cells_[position].kernel().packed_overread);
         }
         return static_cast<size_t>(largest);
     }
 
     void measure_ceilings() {
         std::set<const tb_kernel*> kernels;
-        for (const auto& bench : benches_) kernels.insert(bench->cell.kernel);
+        for (const auto& bench : benches_) kernels.insert(&bench->cell.kernel());
         ceilings_.measure_peaks(pool_, kernels);
         if (first_.phase != Phase::Gemv) return;
         for (const auto& bench : benches_) {
@@ -275,7 +275,7 @@ class KernelBlock {
         row.set(Column::CallsPerRepetition, bench.calls);
         row.set(Column::PrepareMedianNs, bench.prepare_median_ns, 1);
         row.set(Column::GmacPerS, work.macs / median_ns, 3);
-        ceilings_.set_peaks(row, pool_, *bench.cell.kernel, work.macs / median_ns,
+        ceilings_.set_peaks(row, pool_, bench.cell.kernel(), work.macs / median_ns,
                             first_.phase == Phase::Gemv);
         row.set(Column::Bytes, bytes, 0);
         row.set(Column::FootprintBytes, bench.footprint());
@@ -330,11 +330,11 @@ std::string kernel_block_key(const Cell& cell) {
 }
 
 std::string weight_copies_key(const Cell& cell) {
-    std::string key = cell.kernel->layout;
-    for (int32_t i = 0; i < cell.kernel->tile_param_count; ++i) {
-        const tb_tile_param& param = cell.kernel->tile_params[i];
+    std::string key = cell.kernel().layout;
+    for (int32_t i = 0; i < cell.kernel().tile_param_count; ++i) {
+        const tb_tile_param& param = cell.kernel().tile_params[i];
         if ((param.affects & TB_TILE_AFFECTS_PACK) == 0) continue;
-        key += fmt::format(" {}={}", param.name, cell.tile.value[i]);
+        key += fmt::format(" {}={}", param.name, cell.tile().value[i]);
     }
     return key;
 }

@@ -6,26 +6,29 @@
 #include <map>
 #include <memory>
 
-#include "dummy_models/presets.h"
 #include "harness/measure.h"
+#include "harness/model_row.h"
 #include "harness/model_run.h"
 #include "harness/statistics.h"
-#include "kernels/api/error.h"
-#include "kernels/api/registry.h"
+#include "model/tensor_types.h"
 
 namespace tritbench {
 namespace {
 
-using Models = std::map<std::string, std::shared_ptr<const Model>>;
+struct Loaded {
+    std::shared_ptr<const Model> model;
+    double load_ms = 0;
+};
+using Models = std::map<std::string, Loaded>;  // by loaded_weights_key
 
-// One cell: a phase of a kernel's run.
+// One cell: a phase of a plan's run.
 struct ModelBench {
     const Cell* cell = nullptr;
     size_t position = 0;
     ModelRun* run = nullptr;
     ProofResult proved;
-    uint64_t hash = 0;
-    std::vector<double> samples;
+    RepetitionEnd end;  // what every repetition must end with
+    ModelMeasurement measured;
     bool dropped = false;
 };
 
@@ -49,6 +52,8 @@ class ThreadsPass {
         measure();
         const std::set<std::string> marks = noise.marks();
         drop_failed();
+        for (auto& bench : benches_) trace(bench);
+        drop_failed();
         for (auto& bench : benches_) prove(bench, "after timing: ");
         drop_failed();
         reporter_.begin(-1, 300);
@@ -61,30 +66,36 @@ class ThreadsPass {
     void add(const std::vector<Cell>& cells, const Members& members, size_t position,
              const Models& models) {
         const Cell& cell = cells[position];
+        const Loaded& loaded = models.at(loaded_weights_key(cell));
         begin(cell, position, 1);
-        auto& run = runs_[cell.kernel];
+        const std::string weights = loaded_weights_key(cell);
+        auto& run = runs_[weights + session_key(cell)];
         if (!run) {
-            RunSize size;
+            SessionSize size;
             for (const size_t other : members) {
-                if (cells[other].kernel == cell.kernel) size.include(cells[other]);
+                if (loaded_weights_key(cells[other]) == weights &&
+                    session_key(cells[other]) == session_key(cell)) {
+                    include(size, cells[other]);
+                }
             }
-            run = std::make_unique<ModelRun>(models.at(cell.kernel->layout), *cell.kernel, pool_,
-                                             size, options_.seed);
+            run = std::make_unique<ModelRun>(loaded.model, cell.plan, pool_, size, options_.seed);
         }
         ModelBench bench;
         bench.cell = &cell;
         bench.position = position;
         bench.run = run.get();
+        bench.measured.load_ms = loaded.load_ms;
+        if (cell.phase == Phase::Decode) bench.measured.bytes_per_step = run->bytes_per_step(cell);
         benches_.push_back(std::move(bench));
     }
 
     void begin(const Cell& cell, size_t position, double calls) {
-        const double per_token = cell.phase == Phase::Decode ? static_cast<double>(cell.tokens) : 1;
+        const double steps = cell.phase == Phase::Decode ? static_cast<double>(cell.generated) : 1;
         // Reaching the depth is a prefill of its own.
-        const double deep = static_cast<double>(cell.depth + cell.tokens) /
-                            static_cast<double>(std::max<int64_t>(1, cell.tokens));
+        const double deep = static_cast<double>(cell.depth + cell.tokens()) /
+                            static_cast<double>(std::max<int64_t>(1, cell.tokens()));
         reporter_.begin(static_cast<int>(position),
-                        step_budget_s(cell, options_, calls * per_token * deep));
+                        step_budget_s(cell, options_, calls * steps * deep));
     }
 
     void fail(ModelBench& bench, const std::string& reason) {
@@ -97,10 +108,11 @@ class ThreadsPass {
     }
 
     void prove(ModelBench& bench, const std::string& when) {
-        begin(*bench.cell, bench.position, 20);
-        const int64_t m =
-            bench.cell->phase == Phase::Decode ? 1 : std::min(bench.cell->tokens, kPrefillBatch);
-        bench.proved = bench.run->prove(m, [&] { reporter_.alive(); });
+        for (const int64_t m : timed_batches(*bench.cell)) {
+            begin(*bench.cell, bench.position, 20);
+            bench.proved = bench.run->prove(m, [&] { reporter_.alive(); });
+            if (!bench.proved.ok()) break;
+        }
         reporter_.advance(repetition_weight(*bench.cell));
         if (!bench.proved.ok()) fail(bench, when + bench.proved.reason);
     }
@@ -108,9 +120,22 @@ class ThreadsPass {
     // One untimed repetition, whose logits every timed one must repeat.
     void warm_up(ModelBench& bench) {
         begin(*bench.cell, bench.position, 3);
-        std::string problem;
-        bench.hash = bench.run->repeat(*bench.cell, nullptr, &problem);
+        bench.end = bench.run->repeat(*bench.cell);
+        std::string problem = bench.end.problem;
+        if (problem.empty() && bench.cell->sequences > 1) {
+            begin(*bench.cell, bench.position, 3);
+            problem = bench.run->prove_sequences(*bench.cell, [&] { reporter_.alive(); });
+        }
         if (!problem.empty()) fail(bench, "before timing: " + problem);
+    }
+
+    // Runs the cell once more and says what is wrong with how it ended; empty: nothing.
+    std::string repeat(ModelBench& bench, const RepetitionTimes& to) {
+        begin(*bench.cell, bench.position, 3);
+        const RepetitionEnd end = bench.run->repeat(*bench.cell, to);
+        if (!end.problem.empty() || end.all_hash == bench.end.all_hash) return end.problem;
+        return fmt::format("the logits changed from {} to {} between repetitions",
+                           hex16(bench.end.all_hash), hex16(end.all_hash));
     }
 
     void measure() {
@@ -118,17 +143,22 @@ class ThreadsPass {
         for (auto& bench : benches_) repetitions.push_back(bench.cell->repetitions);
         interleave(repetitions, options_.seed, [&](size_t i, int) {
             ModelBench& bench = benches_[i];
-            begin(*bench.cell, bench.position, 3);
-            std::string problem;
-            const uint64_t hash = bench.run->repeat(*bench.cell, &bench.samples, &problem);
+            const bool prompt = bench.cell->prompt > 0;
+            const std::string problem =
+                repeat(bench, {&bench.measured.samples_ns,
+                               prompt ? &bench.measured.first_token_ns : nullptr, nullptr});
             reporter_.advance(repetition_weight(*bench.cell));
-            if (problem.empty() && hash != bench.hash) {
-                problem = fmt::format("the logits changed from {} to {} between repetitions",
-                                      hex16(bench.hash), hex16(hash));
-            }
             if (!problem.empty()) fail(bench, "while timing: " + problem);
             return problem.empty();
         });
+    }
+
+    // The timeline, from a repetition of its own: reading the clock at every role takes time.
+    void trace(ModelBench& bench) {
+        Timeline timeline(now_ns);
+        const std::string problem = repeat(bench, {nullptr, nullptr, &timeline});
+        if (!problem.empty()) return fail(bench, "in the timeline: " + problem);
+        bench.measured.roles = timeline.median_sample(tokens_per_sample(*bench.cell));
     }
 
     static AllocationKind kind(const ModelBench& bench) {
@@ -137,84 +167,88 @@ class ThreadsPass {
     }
 
     void measure_ceilings() {
+        std::set<const tb_kernel*> kernels;
         for (const auto& bench : benches_) {
+            if (bench.cell->phase == Phase::Prefill) kernels.insert(&bench.cell->kernel());
             if (bench.cell->phase != Phase::Decode) continue;
-            ceilings_.measure(pool_, bench.run->bytes_per_token(*bench.cell), kind(bench));
+            ceilings_.measure(pool_, bench.measured.bytes_per_step, kind(bench));
             reporter_.alive();
         }
+        if (!kernels.empty()) ceilings_.measure_peaks(pool_, kernels, false);
     }
 
     void send(const ModelBench& bench, std::set<std::string> marks) {
         const Cell& cell = *bench.cell;
-        const bool decode = cell.phase == Phase::Decode;
+        const double median_ns = median(bench.measured.samples_ns);
         Row row;
-        set_times(row, bench.samples, marks);
-        const double median_ns = median(bench.samples);
-        const double tokens = decode ? 1 : static_cast<double>(cell.tokens);
+        set_model_times(row, cell, bench.measured, marks);
         row.set(Column::Pins, pins_text(pool_));
         row.set(Column::Warmups, 1);
         row.set(Column::Repetitions, cell.repetitions);
-        row.set(Column::CallsPerRepetition, decode ? cell.tokens : 1);
-        row.set(Column::TokensPerS, tokens * 1e9 / median_ns, 3);
-        row.set(Column::GmacPerS, cell.work_macs / median_ns, 3);
-        const uint64_t footprint = bench.run->bytes_per_token(cell);
-        row.set(Column::FootprintBytes, footprint);
-        if (decode) {
-            const auto bytes = static_cast<double>(footprint);
-            row.set(Column::Bytes, footprint);
-            row.set(Column::GbPerS, bytes / median_ns, 3);
-            ceilings_.set(row, pool_, footprint, kind(bench), bytes, median_ns, marks);
+        if (cell.phase == Phase::Decode) {
+            const uint64_t footprint = bench.measured.bytes_per_step;
+            row.set(Column::FootprintBytes, footprint);
+            ceilings_.set(row, pool_, footprint, kind(bench), static_cast<double>(footprint),
+                          median_ns, marks);
             if (footprint < last_level_cache_bytes()) marks.insert("fits_in_llc");
+        } else {
+            row.set(Column::FootprintBytes,
+                    bench.run->model().linear_bytes() + bench.run->model().head_bytes());
+        }
+        if (cell.phase == Phase::Prefill) {
+            ceilings_.set_peaks(row, pool_, cell.kernel(), cell.work_macs / median_ns, false);
+            set_product_peak(row);
         }
         row.set(Column::PeakRssBytes, peak_rss_bytes());
-        row.set(Column::LogitsHash, hex16(bench.hash));
+        row.set(Column::LogitsHash, hex16(bench.end.hash));
         row.set(Column::Verified, proof_name(bench.proved.proof));
         row.set(Column::Status, "ok");
         set_marks(row, marks);
-        send_row(reporter_, bench.position, row, bench.samples);
+        send_row(reporter_, bench.position, row, bench.measured.samples_ns);
     }
 
     const MeasureOptions& options_;
     ChildReporter& reporter_;
     ThreadPool pool_;
-    std::map<const tb_kernel*, std::unique_ptr<ModelRun>> runs_;
+    std::map<std::string, std::unique_ptr<ModelRun>> runs_;
     std::vector<ModelBench> benches_;
     BlockCeilings ceilings_;
 };
 
-// Loads the model once per layout, with all CPUs.
-Models load_layouts(const std::vector<Cell>& cells, const Members& members,
-                    ChildReporter& reporter) {
+// Loads the model once for each way its weights are packed, with all CPUs.
+Models load_models(const std::vector<Cell>& cells, const Members& members,
+                   ChildReporter& reporter) {
     ThreadPool pool(static_cast<int>(allowed_cpus().size()));
-    const auto file = std::make_shared<const GgufFile>(cells[members.front()].model);
     Models models;
     for (const size_t position : members) {
-        const tb_kernel& kernel = *cells[position].kernel;
-        auto& model = models[kernel.layout];
-        if (model) continue;
+        const Cell& cell = cells[position];
+        Loaded& loaded = models[loaded_weights_key(cell)];
+        if (loaded.model) continue;
         reporter.begin_loading(static_cast<int>(position), 300);
-        model = Model::load(
-            file, kernel, pool, [&](uint64_t, uint64_t) { reporter.alive(); },
-            cells[position].load);
+        const int64_t begin = now_ns();
+        const auto file = std::make_shared<const GgufFile>(cell.model.path);
+        loaded.model = Model::load(
+            file, *cell.plan, pool, [&](uint64_t, uint64_t) { reporter.alive(); }, cell.load);
+        loaded.load_ms = static_cast<double>(now_ns() - begin) / 1e6;
     }
     return models;
 }
 
 }  // namespace
 
-uint64_t packed_model_bytes(const ModelConfig& config, const tb_kernel& kernel) {
-    const tb_tile tile = default_tile(kernel);
-    uint64_t sum = 0;
-    for (const LinearShape& layer : linear_shapes(config)) {
-        const tb_shape shape{layer.n, layer.k};
-        sum += kernel.packed_size(&shape, &tile);
+std::string loaded_weights_key(const Cell& cell) {
+    std::string key = "head " + cell.load.head;
+    for (const PlanLayer& layer : cell.plan->layers) {
+        const PlanCall& packer = layer.calls.back();
+        key += fmt::format("|{} {}x{} {} {}", layer.role, layer.shape.n, layer.shape.k,
+                           layer.layout, packed_tile_name(*packer.kernel, packer.tile));
     }
-    return sum * static_cast<uint64_t>(config.layers);
+    return key;
 }
 
 void measure_model_block(const std::vector<Cell>& cells, const Members& members,
                          const MeasureOptions& options, ChildReporter& reporter) {
-    const Models models = load_layouts(cells, members, reporter);
+    const Models models = load_models(cells, members, reporter);
     std::map<int, Members> by_threads;
     for (const size_t position : members) by_threads[cells[position].threads].push_back(position);
     for (const auto& [threads, part] : by_threads) {

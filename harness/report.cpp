@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "harness/cell.h"
+#include "harness/llama_bench.h"
 #include "kernels/api/error.h"
 
 namespace tritbench {
@@ -23,6 +25,16 @@ std::string rounded(const Row& row, Column column, int decimals) {
 std::string state(const Row& row) {
     if (row[Column::Status] == "ok") return row[Column::Verified];
     return fmt::format("{}: {}", row[Column::Status], row[Column::Reason]);
+}
+
+// What limits a model: of decode the read bandwidth, of prefill the int8 peak, held against the
+// products of the linear layers alone.
+std::string limit_text(const Row& row) {
+    const bool prefill = row[Column::Phase] == phase_name(Phase::Prefill);
+    const std::string number =
+        rounded(row, prefill ? Column::ProductPctOfPeak : Column::PctOfCeiling, 0);
+    if (number.empty()) return "";
+    return number + (prefill ? "% peak" : "%");
 }
 
 std::string percent(const Row& row) {
@@ -84,33 +96,55 @@ std::string kernel_table(const std::vector<Row>& rows) {
     return text_table(table);
 }
 
+std::string test_text(const Row& row) {
+    const double usual_batch = static_cast<double>(kPrefillBatch);
+    const bool prompt = row.number(Column::PromptTokens).value_or(0) > 0;
+    const bool generated = row.number(Column::GeneratedTokens).value_or(0) > 0;
+    std::string text;
+    if (prompt) text += "pp" + row[Column::PromptTokens];
+    if (prompt && generated) text += "+";
+    if (generated) text += "tg" + row[Column::GeneratedTokens];
+    if (row.number(Column::DepthTokens).value_or(0) > 0) text += " @ d" + row[Column::DepthTokens];
+    if (row.number(Column::Sequences).value_or(1) > 1) text += " x" + row[Column::Sequences];
+    if (prompt && row.number(Column::PrefillBatch).value_or(usual_batch) != usual_batch) {
+        text += " b" + row[Column::PrefillBatch];
+    }
+    if (row[Column::CacheType] == cache_type_name(CacheType::F32)) text += " kv f32";
+    return text;
+}
+
 std::string model_table(const std::vector<Row>& rows) {
-    std::vector<std::vector<std::string>> table = {{"model", "kernel", "bits/w", "threads", "test",
-                                                    "tokens/s", "median", "GB/s", "of ceiling",
-                                                    "proof"}};
+    std::vector<std::vector<std::string>> table = {{"model", "plan or kernel", "head", "threads",
+                                                    "test", "tokens/s", "median", "p95", "GB/s",
+                                                    "% of ceiling", "% outside products", "proof"}};
     for (const Row& row : rows) {
-        const bool decode = row[Column::Phase] == "decode";
-        std::string test =
-            fmt::format("{}{}", decode ? "tg" : "pp",
-                        decode ? row[Column::CallsPerRepetition] : row[Column::Batch]);
-        if (row[Column::DepthTokens] != "0") test += " @ d" + row[Column::DepthTokens];
-        table.push_back({row[Column::Model], row[Column::Kernel],
-                         rounded(row, Column::BitsPerWeight, 2), row[Column::Threads], test,
+        const bool own_plan =
+            row[Column::Plan] != row[Column::Kernel] && !row[Column::Plan].empty();
+        table.push_back({row[Column::Model],
+                         own_plan ? fmt::format("{} ({})", row[Column::Plan], row[Column::Kernel])
+                                  : row[Column::Kernel],
+                         row[Column::HeadType], row[Column::Threads], test_text(row),
                          rounded(row, Column::TokensPerS, 2), time_text(row, Column::MedianNs),
-                         rounded(row, Column::GbPerS, 2), percent(row), state(row)});
+                         time_text(row, Column::P95Ns), rounded(row, Column::GbPerS, 2),
+                         limit_text(row), rounded(row, Column::PctOutsideProducts, 1), state(row)});
     }
     return text_table(table, true);
 }
 
-std::string format_rows(const std::vector<Row>& rows, std::string_view format) {
+std::string format_rows(const std::vector<Row>& rows, std::string_view format,
+                        const std::vector<std::vector<double>>& samples) {
+    const auto object = [&](size_t i) {
+        if (rows[i][Column::Level] != level_name(Level::EndToEnd)) return json_object(rows[i]);
+        return llama_bench_object(rows[i], i < samples.size() ? samples[i] : std::vector<double>{});
+    };
     std::string out;
     if (format == "csv") {
         out = csv_header();
         for (const Row& row : rows) out += csv_line(row);
     } else if (format == "jsonl") {
-        for (const Row& row : rows) out += json_object(row) + '\n';
+        for (size_t i = 0; i < rows.size(); ++i) out += object(i) + '\n';
     } else if (format == "json") {
-        for (const Row& row : rows) out += (out.empty() ? "[\n" : ",\n") + json_object(row);
+        for (size_t i = 0; i < rows.size(); ++i) out += (i == 0 ? "[\n" : ",\n") + object(i);
         out = out.empty() ? "[]\n" : out + "\n]\n";
     } else if (format == "md") {
         const bool kernels = !rows.empty() && rows.front()[Column::Level] == "kernel";

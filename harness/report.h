@@ -18,10 +18,17 @@ std::string time_text(const Row& row, Column column);
 
 // Kernel level rows: kernel, shape, batch, threads, cache, time, GMAC/s, GB/s, ceiling, proof.
 std::string kernel_table(const std::vector<Row>& rows);
-// e2e rows in the manner of llama-bench: model, kernel, threads, test (pp128, tg32), tokens/s.
+// e2e rows in the manner of llama-bench: model, plan or kernel, head, threads, test, tokens/s ...
 std::string model_table(const std::vector<Row>& rows);
 
-// "csv", "json" (a list), "jsonl" or "md". `rows` are of one level.
-std::string format_rows(const std::vector<Row>& rows, std::string_view format);
+// "pp128", "tg32", "pp128+tg32", with " @ d2048" (depth), " x8" (sequences), " b256" (prefill
+// batch) and " kv f32" where they are not as usual.
+std::string test_text(const Row& row);
+
+// "csv", "json" (a list), "jsonl" or "md". `rows` are of one level. JSON objects of e2e rows have
+// the fields of llama-bench in front (llama_bench.h), from the samples of each row; columns only
+// where there are none.
+std::string format_rows(const std::vector<Row>& rows, std::string_view format,
+                        const std::vector<std::vector<double>>& samples = {});
 
 }  // namespace tritbench

@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "harness/spec_table.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
 
@@ -19,115 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// One table of the file; every access names file and line when it goes wrong.
-class Table {
-  public:
-    Table(const std::string& file, const toml::table& table, std::string name,
-          std::vector<std::string> known)
-        : file_(file), table_(table), name_(std::move(name)) {
-        for (const auto& [key, node] : table) {
-            const std::string found(key.str());
-            if (std::find(known.begin(), known.end(), found) != known.end()) continue;
-            throw Error(fmt::format("{}: unknown key '{}' in {}{}; known keys: {}", at(&node),
-                                    found, name_, did_you_mean(found, known),
-                                    fmt::join(known, ", ")));
-        }
-    }
-
-    // "file:line", of a value or of the table.
-    std::string at(const toml::node* node) const {
-        const auto line =
-            (node != nullptr ? *node : static_cast<const toml::node&>(table_)).source().begin.line;
-        return fmt::format("{}:{}", file_, line);
-    }
-    std::string at(std::string_view key) const {
-        return fmt::format("{}: {}", at(table_.get(key)), key);
-    }
-
-    bool has(std::string_view key) const { return table_.contains(key); }
-
-    std::string text(std::string_view key, std::string_view fallback) const {
-        const toml::node* node = table_.get(key);
-        if (node == nullptr) return std::string(fallback);
-        if (!node->is_string()) throw Error(fmt::format("{}: expected a text in quotes", at(key)));
-        return node->as_string()->get();
-    }
-
-    // One text or whole number, or a list of them, as texts.
-    std::vector<std::string> texts(std::string_view key, std::vector<std::string> fallback) const {
-        const toml::node* node = table_.get(key);
-        if (node == nullptr) return fallback;
-        std::vector<std::string> values;
-        if (const toml::array* array = node->as_array()) {
-            for (const toml::node& element : *array) values.push_back(scalar(element, key));
-        } else {
-            values.push_back(scalar(*node, key));
-        }
-        if (values.empty()) throw Error(fmt::format("{}: the list is empty", at(key)));
-        return values;
-    }
-
-    std::vector<std::string> required(std::string_view key) const {
-        if (!has(key)) {
-            throw Error(
-                fmt::format("{}: {} has no key '{}', which it needs", at(nullptr), name_, key));
-        }
-        return texts(key, {});
-    }
-
-    std::vector<int64_t> counts(std::string_view key, int64_t least,
-                                const std::vector<int64_t>& fallback) const {
-        std::vector<int64_t> values;
-        for (const std::string& value : texts(key, {})) {
-            values.push_back(parse_count(value, least, at(key)));
-        }
-        return has(key) ? values : fallback;
-    }
-
-    // One share, 0 to 1, or a list of them.
-    std::vector<double> shares(std::string_view key, const std::vector<double>& fallback) const {
-        const toml::node* node = table_.get(key);
-        if (node == nullptr) return fallback;
-        std::vector<double> values;
-        const auto add = [&](const toml::node& element) {
-            const double value = element.value<double>().value_or(-1);
-            if (!(value >= 0 && value <= 1)) {
-                throw Error(fmt::format("{}: expected a share of 0 to 1, or a list", at(key)));
-            }
-            values.push_back(value);
-        };
-        if (const toml::array* array = node->as_array()) {
-            for (const toml::node& element : *array) add(element);
-        } else {
-            add(*node);
-        }
-        if (values.empty()) throw Error(fmt::format("{}: the list is empty", at(key)));
-        return values;
-    }
-
-    // Runs `parse` and puts file and line before what it complains about.
-    template <class Parse>
-    auto located(std::string_view key, Parse&& parse) const {
-        try {
-            return parse();
-        } catch (const Error& e) {
-            throw Error(fmt::format("{}: {}", at(key), e.what()));
-        }
-    }
-
-  private:
-    std::string scalar(const toml::node& node, std::string_view key) const {
-        if (node.is_string()) return node.as_string()->get();
-        if (node.is_integer()) return fmt::format("{}", node.as_integer()->get());
-        throw Error(fmt::format("{}: expected texts in quotes or whole numbers", at(key)));
-    }
-
-    const std::string& file_;
-    const toml::table& table_;
-    std::string name_;
-};
-
-std::vector<const tb_kernel*> read_kernels(const Table& table) {
+std::vector<const tb_kernel*> read_kernels(const SpecTable& table) {
     const auto globs = table.texts("kernels", {"*"});
     auto kernels = table.located(
         "kernels", [&] { return match_kernels(fmt::format("{}", fmt::join(globs, ","))); });
@@ -149,7 +42,7 @@ std::vector<const tb_kernel*> read_kernels(const Table& table) {
     return kernels;
 }
 
-std::vector<int> read_threads(const Table& table) {
+std::vector<int> read_threads(const SpecTable& table) {
     std::set<int> counts;
     for (const std::string& text : table.texts("threads", {"1"})) {
         const auto range = parse_threads(text, table.at("threads"));
@@ -158,15 +51,15 @@ std::vector<int> read_threads(const Table& table) {
     return {counts.begin(), counts.end()};
 }
 
-int read_repetitions(const Table& table, int fallback) {
+int read_repetitions(const SpecTable& table, int fallback) {
     return static_cast<int>(table.counts("repetitions", 1, {fallback}).front());
 }
 
 KernelAxes read_kernel_axes(const std::string& file, const toml::table& toml,
                             const std::string& name) {
-    const Table table(file, toml, "[[kernel_cells]]",
-                      {"shapes", "kernels", "isa", "batch", "activation_zeros", "threads", "cache",
-                       "tile", "repetitions"});
+    const SpecTable table(file, toml, "[[kernel_cells]]",
+                          {"shapes", "kernels", "isa", "batch", "activation_zeros", "threads",
+                           "cache", "tile", "repetitions"});
     KernelAxes axes;
     axes.spec = name;
     axes.kernels = read_kernels(table);
@@ -191,7 +84,17 @@ KernelAxes read_kernel_axes(const std::string& file, const toml::table& toml,
     return axes;
 }
 
-LoadOptions read_load_options(const Table& table) {
+// A plan's file is looked for from where the command runs, as model files are.
+std::vector<std::string> read_plans(const SpecTable& table) {
+    std::vector<std::string> plans = table.texts("plans", {});
+    for (const std::string& plan : plans) {
+        if (plan == "default" || plan == "stored") continue;
+        table.located("plans", [&] { return read_plan(plan); });
+    }
+    return plans;
+}
+
+LoadOptions read_load_options(const SpecTable& table) {
     LoadOptions load;
     const std::string layout = table.text("i2s_layout", i2s_layout_name(load.i2s));
     load.i2s = table.located("i2s_layout", [&] { return parse_i2s_layout(layout); });
@@ -199,19 +102,21 @@ LoadOptions read_load_options(const Table& table) {
     if (!config.empty()) {
         load.tl_tiles = table.located("kernel_config", [&] { return read_kernel_config(config); });
     }
-    load.head = table.located("head", [&] { return parse_head(table.text("head", "")); });
     return load;
 }
 
 ModelAxes read_model_axes(const std::string& file, const toml::table& toml, const std::string& name,
                           const SpecOptions& options) {
-    const Table table(file, toml, "[[model_cells]]",
-                      {"models", "files", "kernels", "isa", "prefill", "decode", "depth", "threads",
-                       "repetitions", "i2s_layout", "kernel_config", "head"});
+    const SpecTable table(file, toml, "[[model_cells]]",
+                          {"models", "files", "kernels", "isa", "prefill", "decode", "depth",
+                           "threads", "repetitions", "i2s_layout", "kernel_config", "plans",
+                           "generate", "sequences", "heads", "cache_types", "prefill_batch"});
     if (!table.has("models") && !table.has("files")) table.required("models");
     ModelAxes axes;
     axes.spec = name;
-    axes.kernels = read_kernels(table);
+    axes.plans = read_plans(table);
+    // Plans stand beside kernels where both are named.
+    if (axes.plans.empty() || table.has("kernels")) axes.kernels = read_kernels(table);
     for (const std::string& preset : table.texts("models", {})) {
         axes.models.push_back(
             table.located("models", [&] { return model_preset(preset, options.models_folder); }));
@@ -220,10 +125,22 @@ ModelAxes read_model_axes(const std::string& file, const toml::table& toml, cons
     for (const std::string& path : table.texts("files", {})) {
         axes.models.push_back(table.located("files", [&] { return model_file(path, load); }));
     }
-    for (ModelSource& model : axes.models) model.load.head = load.head;
     axes.prefill = table.counts("prefill", 1, {});
     axes.decode = table.counts("decode", 1, {});
-    if (axes.prefill.empty() && axes.decode.empty()) table.required("decode");
+    for (const std::string& pair : table.texts("generate", {})) {
+        axes.pairs.push_back(parse_pair(pair, table.at("generate")));
+    }
+    if (axes.prefill.empty() && axes.decode.empty() && axes.pairs.empty()) table.required("decode");
+    axes.sequences = table.counts("sequences", 1, axes.sequences);
+    axes.prefill_batches = table.counts("prefill_batch", 1, axes.prefill_batches);
+    axes.heads.clear();
+    for (const std::string& head : table.texts("heads", {"stored"})) {
+        axes.heads.push_back(table.located("heads", [&] { return parse_head(head); }));
+    }
+    axes.cache_types.clear();
+    for (const std::string& type : table.texts("cache_types", {"f16"})) {
+        axes.cache_types.push_back(parse_cache_type(type, table.at("cache_types")));
+    }
     axes.depths = table.counts("depth", 0, axes.depths);
     axes.threads = read_threads(table);
     axes.repetitions = read_repetitions(table, axes.repetitions);
@@ -291,8 +208,8 @@ Spec read_spec(const fs::path& path, const SpecOptions& options) {
     const std::string file = path.string();
     const std::string text = read_text(path);
     const toml::table root = parse(text, file);
-    const Table table(file, root, "the spec",
-                      {"name", "description", "level", "kernel_cells", "model_cells"});
+    const SpecTable table(file, root, "the spec",
+                          {"name", "description", "level", "kernel_cells", "model_cells"});
     Spec spec;
     spec.name = table.text("name", path.stem().string());
     spec.description = table.text("description", "");

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "harness/plan.h"
+#include "harness/axes.h"
 
 namespace tritbench {
 

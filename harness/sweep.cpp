@@ -29,6 +29,23 @@ std::string_view status_of(ChildEnd end) {
     }
 }
 
+// Rows of one key have equal logits: the same tokens end at the same position, with the same LM
+// head and KV cache, and the same scales (a format that keeps halves has a model of its own, and
+// so has a plan that may mix them).
+std::string logits_key(const Row& row) {
+    const tb_kernel* kernel = find_kernel(row[Column::Kernel]);
+    const bool halves = kernel != nullptr && kernel->scale_type == TB_SCALE_F16;
+    const std::string scales = row[Column::Kernel] == "mixed" ? row[Column::Plan]
+                               : halves                       ? "f16"
+                                                              : "f32";
+    double tokens = 0;
+    for (const Column part : {Column::PromptTokens, Column::GeneratedTokens, Column::DepthTokens}) {
+        tokens += row.number(part).value_or(0);
+    }
+    return fmt::format("{} {} {} {} {} {}", row[Column::Model], row[Column::ModelFileBytes], tokens,
+                       row[Column::HeadType], row[Column::CacheType], scales);
+}
+
 class Runner {
   public:
     Runner(const std::vector<Cell>& cells, const RunOptions& options, Journal* journal)
@@ -73,6 +90,7 @@ class Runner {
         ++result_.by_status[row[Column::Status]];
         remember_logits(row);
         result_.rows.push_back(row);
+        result_.samples.push_back(journal_->samples_of(row[Column::CellKey]));
     }
 
     // Cells without a row; those that cannot be measured here get theirs at once.
@@ -96,35 +114,40 @@ class Runner {
     // Puts every kernel and tile through the quick gate, each in a child; returns the cells of
     // those that pass. A kernel that is wrong anywhere is timed nowhere.
     Members gate(const Members& todo) {
-        std::map<std::string, Row> verdicts;  // empty status: passed
         Members passed;
         for (const size_t position : todo) {
-            const Cell& cell = cells_[position];
-            const std::string name =
-                fmt::format("{} {}", cell.kernel->id, tile_name(*cell.kernel, cell.tile));
-            if (result_.interrupted) break;
-            if (!verdicts.contains(name)) verdicts[name] = gate_one(position);
-            if (result_.interrupted) break;
-            const Row& verdict = verdicts[name];
+            Row verdict;
+            for (const KernelUse& use : cells_[position].kernels) {
+                verdict = verdict_of(use);
+                if (result_.interrupted) return passed;
+                if (!verdict[Column::Status].empty()) break;
+            }
             if (verdict[Column::Status].empty()) {
                 passed.push_back(position);
             } else {
                 finish(position, verdict, {});
-                done_steps_ += steps_of(cell);
+                done_steps_ += steps_of(cells_[position]);
             }
         }
         return passed;
     }
 
-    Row gate_one(size_t position) {
-        const Cell& cell = cells_[position];
+    // Empty status: passed.
+    const Row& verdict_of(const KernelUse& use) {
+        const std::string name =
+            fmt::format("{} {}", use.kernel->id, tile_name(*use.kernel, use.tile));
+        if (!verdicts_.contains(name)) verdicts_[name] = gate_one(use);
+        return verdicts_[name];
+    }
+
+    Row gate_one(const KernelUse& use) {
         ProofResult proof{Proof::No, "the gate gave no answer"};
         ChildOptions child;
         child.begin_budget_s = options_.gate_timeout_s;
-        child.on_tick = [&](int, uint64_t) { show(0, fmt::format("proving {}", cell.kernel->id)); };
+        child.on_tick = [&](int, uint64_t) { show(0, fmt::format("proving {}", use.kernel->id)); };
         const ChildOutcome outcome = run_in_child(
             [&](ChildReporter& reporter) {
-                const ProofResult found = quick_gate(*cell.kernel, cell.tile);
+                const ProofResult found = quick_gate(*use.kernel, use.tile);
                 reporter.send({{"type", "gate"}, {"ok", found.ok()}, {"reason", found.reason}});
             },
             [&](const nlohmann::json& message) {
@@ -178,7 +201,7 @@ class Runner {
         const auto label = [&](int cell, bool loading) -> std::string {
             if (cell < 0) return "read bandwidth";
             const Cell& current = cells_[static_cast<size_t>(cell)];
-            return loading ? fmt::format("packing weights as {}", current.kernel->layout)
+            return loading ? fmt::format("packing weights as {}", current.kernel().layout)
                            : cell_label(current);
         };
         child.on_tick = [&](int cell, uint64_t done) { show(done, label(cell, false)); };
@@ -201,18 +224,6 @@ class Runner {
 
     void show(uint64_t steps_of_block, const std::string& note) {
         if (progress_) progress_->update(done_steps_ + steps_of_block, note);
-    }
-
-    // Rows of one key have equal logits: the same tokens end at the same position, with the same
-    // scales (a format that keeps halves has a model of its own).
-    static std::string logits_key(const Row& row) {
-        const tb_kernel* kernel = find_kernel(row[Column::Kernel]);
-        const bool halves = kernel != nullptr && kernel->scale_type == TB_SCALE_F16;
-        const bool decode = row[Column::Phase] == phase_name(Phase::Decode);
-        const auto tokens = row.number(decode ? Column::CallsPerRepetition : Column::Batch);
-        const auto depth = row.number(Column::DepthTokens);
-        return fmt::format("{} {} {} {}", row[Column::Model], row[Column::ModelFileBytes],
-                           tokens.value_or(0) + depth.value_or(0), halves ? "f16" : "f32");
     }
 
     void remember_logits(const Row& row) {
@@ -240,7 +251,8 @@ class Runner {
         }
         remember_logits(row);
         row.set(Column::Utc, utc_iso());
-        if (journal_) journal_->append(row, problem.empty() ? samples : std::vector<double>{});
+        result_.samples.push_back(problem.empty() ? samples : std::vector<double>{});
+        if (journal_) journal_->append(row, result_.samples.back());
         ++result_.by_status[row[Column::Status]];
         result_.rows.push_back(std::move(row));
     }
@@ -251,6 +263,7 @@ class Runner {
     Journal* journal_;
     std::unique_ptr<Progress> progress_;
     RunResult result_;
+    std::map<std::string, Row> verdicts_;  // of the gate, by kernel and tile
     uint64_t done_steps_ = 0;
     std::map<std::string, std::pair<std::string, std::string>> logits_;  // kernel, hash
 };

@@ -26,7 +26,8 @@ struct RunOptions {
 };
 
 struct RunResult {
-    std::vector<Row> rows;  // in file order, those of an earlier run included
+    std::vector<Row> rows;                     // in file order, those of an earlier run included
+    std::vector<std::vector<double>> samples;  // of each row, ns; empty where it was not measured
     std::map<std::string, int> by_status;
     size_t cells = 0;
     bool interrupted = false;

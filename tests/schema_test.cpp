@@ -9,6 +9,7 @@
 #include <set>
 
 #include "harness/block.h"
+#include "harness/llama_bench.h"
 #include "harness/report.h"
 
 namespace tritbench {
@@ -117,7 +118,8 @@ TEST(Report, FormatsAreWhatTheirNamesSay) {
     row.set(Column::Model, "tiny");
     row.set(Column::Kernel, "i2s_scalar");
     row.set(Column::Phase, "prefill");
-    row.set(Column::Batch, 8);
+    row.set(Column::PromptTokens, 8);
+    row.set(Column::GeneratedTokens, 0);
     row.set(Column::DepthTokens, 0);
     row.set(Column::TokensPerS, 12.5, 3);
     row.set(Column::Status, "ok");
@@ -126,12 +128,61 @@ TEST(Report, FormatsAreWhatTheirNamesSay) {
     EXPECT_EQ(nlohmann::json::parse(format_rows(rows, "json")).size(), 2U);
     EXPECT_EQ(nlohmann::json::parse(format_rows({}, "json")).size(), 0U);
     EXPECT_EQ(format_rows(rows, "csv"), csv_header() + csv_line(row) + csv_line(row));
-    EXPECT_EQ(format_rows({row}, "jsonl"), json_object(row) + "\n");
+    EXPECT_EQ(format_rows({row}, "jsonl"), llama_bench_object(row, {}) + "\n");
+    Row product = row;
+    product.set(Column::Level, "kernel");
+    EXPECT_EQ(format_rows({product}, "jsonl"), json_object(product) + "\n");
     const std::string md = format_rows(rows, "md");
     EXPECT_NE(md.find("| tiny "), std::string::npos) << md;
     EXPECT_NE(md.find("pp8"), std::string::npos) << md;
     EXPECT_NE(md.find("12.50"), std::string::npos) << md;
     EXPECT_THROW(format_rows(rows, "xml"), std::exception);
+}
+
+TEST(Report, TestsAreNamedAsInLlamaBench) {
+    Row row;
+    row.set(Column::PromptTokens, 128);
+    row.set(Column::GeneratedTokens, 0);
+    row.set(Column::DepthTokens, 0);
+    row.set(Column::Sequences, 1);
+    row.set(Column::PrefillBatch, 512);
+    row.set(Column::CacheType, "f16");
+    EXPECT_EQ(test_text(row), "pp128");
+    row.set(Column::PrefillBatch, 64);
+    row.set(Column::GeneratedTokens, 32);
+    EXPECT_EQ(test_text(row), "pp128+tg32 b64");
+    row.set(Column::PromptTokens, 0);
+    row.set(Column::DepthTokens, 2048);
+    row.set(Column::Sequences, 8);
+    row.set(Column::CacheType, "f32");
+    EXPECT_EQ(test_text(row), "tg32 @ d2048 x8 kv f32");
+}
+
+TEST(Report, TheTableNamesPlanHeadAndLimits) {
+    Row decode;
+    decode.set(Column::Level, "e2e");
+    decode.set(Column::Model, "tiny");
+    decode.set(Column::Plan, "default");
+    decode.set(Column::Kernel, "mixed");
+    decode.set(Column::HeadType, "q6_k");
+    decode.set(Column::Phase, "decode");
+    decode.set(Column::GeneratedTokens, 4);
+    decode.set(Column::P95Ns, 2.5e6, 1);
+    decode.set(Column::PctOfCeiling, 91.2, 1);
+    decode.set(Column::PctOutsideProducts, 6.04, 2);
+    decode.set(Column::Status, "ok");
+    decode.set(Column::Verified, "bitexact");
+    Row prefill = decode;
+    prefill.set(Column::Plan, "i2s_avx2");
+    prefill.set(Column::Kernel, "i2s_avx2");
+    prefill.set(Column::Phase, "prefill");
+    prefill.clear(Column::PctOfCeiling);
+    prefill.set(Column::ProductPctOfPeak, 74.4, 1);
+    const std::string table = model_table({decode, prefill});
+    for (const char* part : {"default (mixed)", "q6_k", "2.50 ms", " 91% ", " 6.0 ", "bitexact",
+                             "| i2s_avx2 ", "74% peak"}) {
+        EXPECT_NE(table.find(part), std::string::npos) << part << "\n" << table;
+    }
 }
 
 TEST(Report, WideIntervalIsMarked) {
@@ -141,6 +192,7 @@ TEST(Report, WideIntervalIsMarked) {
     EXPECT_TRUE(marks.empty());
     EXPECT_EQ(row[Column::MedianNs], "100.0");
     EXPECT_EQ(row[Column::Ci95LoNs], "98.0");
+    EXPECT_EQ(row[Column::MaxNs], "102.0");
     set_times(row, std::vector<double>{100, 150, 99, 100, 102, 98}, marks);
     EXPECT_EQ(marks, (std::set<std::string>{"wide_interval"}));
 }

@@ -5,7 +5,7 @@
 
 #include <set>
 
-#include "harness/plan.h"
+#include "harness/axes.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
 #include "model/thread_pool.h"
@@ -111,8 +111,39 @@ depth = [0, 32]
     EXPECT_EQ(spec.cells().size(), (2U + 1) * 2);
     ASSERT_EQ(spec.models().size(), 1U);
     EXPECT_EQ(spec.models()[0].preset, "125M");
-    EXPECT_GT(spec.models()[0].file_bytes, 0U);
+    EXPECT_GT(spec.models()[0].info.file_bytes, 0U);
     EXPECT_FALSE(std::filesystem::exists(folder / "models"));
+}
+
+TEST_F(SpecTest, ModelAxesMultiply) {
+    const Spec spec = read(R"(
+[[model_cells]]
+models = ["125M"]
+plans = ["default", "stored"]
+kernels = "i2s_scalar"
+prefill = 8
+decode = 4
+generate = ["8,4", "16,2"]
+sequences = [1, 4]
+prefill_batch = [4, 512]
+cache_types = ["f16", "f32"]
+heads = ["stored", "q6_k"]
+)");
+    const auto cells = spec.cells();
+    // Prefill and pairs by batch, decode by sequences; three plans, two heads, two caches.
+    EXPECT_EQ(cells.size(), 3U * 2 * 2 * (2 + 2 + 2 * 2));
+    std::set<std::string> keys, labels;
+    for (const Cell& cell : cells) {
+        EXPECT_EQ(cell.unavailable, "") << cell_label(cell);
+        keys.insert(cell_key(cell, "here"));
+        labels.insert(cell_label(cell));
+    }
+    EXPECT_EQ(keys.size(), cells.size());
+    EXPECT_EQ(labels.size(), cells.size());
+    EXPECT_TRUE(
+        labels.contains("125M-i2_s plan default decode 4, 4 sequences, cache f32, 1 thread"));
+    EXPECT_TRUE(
+        labels.contains("125M-i2_s i2s_scalar prefill+decode 16+2, batches of 4, 1 thread"));
 }
 
 TEST_F(SpecTest, TooManyThreadsAndTooMuchContextAreUnavailable) {
@@ -171,6 +202,14 @@ TEST_F(SpecTest, RefusedValues) {
     expect_refusal("[[model_cells]]\nmodels = \"125M\"\n", 1, "no key 'decode'");
     expect_refusal("[[model_cells]]\nmodels = \"126M\"\nprefill = 1\n", 2, "126M");
     expect_refusal("[[model_cells]]\nfiles = \"absent.gguf\"\nprefill = 1\n", 2, "absent.gguf");
+    const std::string model = "[[model_cells]]\nmodels = \"125M\"\nprefill = 1\n";
+    expect_refusal(model + "plans = \"absent.toml\"\n", 4, "absent.toml");
+    expect_refusal(model + "generate = \"8\"\n", 4, "not a prompt and tokens after it");
+    expect_refusal(model + "generate = \"8,0\"\n", 4, "0 is not allowed");
+    expect_refusal(model + "sequences = 0\n", 4, "sequences");
+    expect_refusal(model + "prefill_batch = 0\n", 4, "prefill_batch");
+    expect_refusal(model + "cache_types = \"f8\"\n", 4, "expected f16 or f32");
+    expect_refusal(model + "heads = [\"stored\", \"q9\"]\n", 4, "LM head 'q9'");
     expect_refusal("level = \"kernel\"\n[[model_cells]]\nmodels = \"125M\"\nprefill = 1\n", 1,
                    "the other one");
 }
@@ -180,12 +219,12 @@ TEST_F(SpecTest, BestIsOneKernelOfEachLayout) {
     const auto cells = read(text + "isa = \"best\"\n").cells();
     ASSERT_EQ(cells.size(), 2U);
     for (const Cell& cell : cells) {
-        EXPECT_EQ(cell.kernel, best_kernel_of_layout(cell.kernel->layout));
+        EXPECT_EQ(&cell.kernel(), best_kernel_of_layout(cell.kernel().layout));
     }
     EXPECT_GT(read(text).cells().size(), 2U);
     const auto scalar =
         read("[[kernel_cells]]\nshapes = \"256x128\"\nkernels = \"*_scalar\"\nisa = \"best\"\n");
-    for (const Cell& cell : scalar.cells()) EXPECT_STREQ(cell.kernel->isa, "scalar");
+    for (const Cell& cell : scalar.cells()) EXPECT_STREQ(cell.kernel().isa, "scalar");
     expect_refusal(text + "isa = \"fastest\"\n", 4, "expected all or best");
 }
 
@@ -206,7 +245,7 @@ TEST_F(SpecTest, TheHashFollowsTheText) {
     EXPECT_NE(read(text + "batch = 2\n").hash, hash);
 }
 
-TEST(PlanText, ThreadRanges) {
+TEST(AxesText, ThreadRanges) {
     const int n = static_cast<int>(allowed_cpus().size());
     EXPECT_EQ(parse_threads("3", "t"), std::vector<int>{3});
     EXPECT_EQ(parse_threads("n", "t"), std::vector<int>{n});
@@ -218,7 +257,7 @@ TEST(PlanText, ThreadRanges) {
     }
 }
 
-TEST(PlanText, ShapesAndLists) {
+TEST(AxesText, ShapesAndLists) {
     const tb_shape shape = parse_shape("2560x6912", "s");
     EXPECT_EQ(shape.n, 2560);
     EXPECT_EQ(shape.k, 6912);

@@ -10,8 +10,8 @@
 #include <cstdlib>
 
 #include "dummy_models/generator.h"
+#include "harness/axes.h"
 #include "harness/child.h"
-#include "harness/plan.h"
 #include "kernels/api/registry.h"
 #include "tests/temporary_folder.h"
 
@@ -368,10 +368,13 @@ TEST_F(SweepModels, LogitsThatDifferFromAnEarlierRowFail) {
         earlier.set(Column::Kernel, "another");
         earlier.set(Column::Exactness, "exact");
         earlier.set(Column::Model, "tiny");
-        earlier.set(Column::ModelFileBytes, all[0].model_file_bytes);
+        earlier.set(Column::ModelFileBytes, all[0].model.file_bytes);
         earlier.set(Column::Phase, "prefill");
-        earlier.set(Column::Batch, 7);
+        earlier.set(Column::PromptTokens, 7);
+        earlier.set(Column::GeneratedTokens, 0);
         earlier.set(Column::DepthTokens, 3);
+        earlier.set(Column::HeadType, all[0].model.head_type);
+        earlier.set(Column::CacheType, "f16");
         earlier.set(Column::LogitsHash, "0000000000000000");
         earlier.set(Column::Status, "ok");
         journal->append(earlier, {});

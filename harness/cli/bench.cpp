@@ -5,7 +5,7 @@
 
 #include "harness/cli/commands.h"
 #include "harness/cli/run_command.h"
-#include "harness/plan.h"
+#include "harness/axes.h"
 #include "harness/report.h"
 #include "kernels/api/registry.h"
 

@@ -3,10 +3,10 @@
 
 #include <memory>
 
+#include "harness/axes.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/model_flags.h"
 #include "harness/cli/run_command.h"
-#include "harness/plan.h"
 #include "harness/report.h"
 #include "harness/statistics.h"
 #include "kernels/api/error.h"
@@ -20,8 +20,14 @@ struct E2eFlags {
     std::string prompts = "128";
     std::string decodes = "32";
     std::string depths = "0";
+    std::vector<std::string> pairs;
     std::string threads = "1";
-    std::string kernels = "*,!*_scalar";
+    std::string batches = std::to_string(kPrefillBatch);
+    std::string sequences = "1";
+    std::string kernels;
+    std::string plans = "default";
+    std::string cache_types = "f16";
+    std::string heads = "stored";
     std::string output = "md";
     // One more than llama-bench's 5: the smallest number with a 95% interval of the median.
     int repetitions = kSmallestIntervalSample;
@@ -29,35 +35,57 @@ struct E2eFlags {
     RunFlags run;
 
     std::string command_line() const {
-        return fmt::format("-m {} -p {} -n {} -d {} -t {} -r {} --kernel {}",
-                           shell_word(fmt::format("{}", fmt::join(files, ","))),
-                           shell_word(prompts), shell_word(decodes), shell_word(depths),
-                           shell_word(threads), repetitions, shell_word(kernels)) +
-               load.command_line();
+        std::string line = fmt::format(
+            "-m {} -p {} -n {} -d {} -t {} -r {} -b {} -np {} --cache-type {} --head {}",
+            shell_word(fmt::format("{}", fmt::join(files, ","))), shell_word(prompts),
+            shell_word(decodes), shell_word(depths), shell_word(threads), repetitions,
+            shell_word(batches), shell_word(sequences), shell_word(cache_types), shell_word(heads));
+        for (const std::string& pair : pairs) line += " -pg " + shell_word(pair);
+        line +=
+            kernels.empty() ? " --plan " + shell_word(plans) : " --kernel " + shell_word(kernels);
+        return line + load.command_line();
     }
 };
 
-// Counts above 0; 0 leaves the phase out, as in llama-bench.
-std::vector<int64_t> counts(const std::string& text, const std::string& where) {
+std::vector<int64_t> e2e_counts(const std::string& text, int64_t least, const std::string& where) {
     std::vector<int64_t> values;
     for (const std::string& part : split_list(text)) {
-        if (const int64_t value = parse_count(part, 0, where); value > 0) values.push_back(value);
+        values.push_back(parse_count(part, least, where));
     }
     return values;
 }
 
-ModelAxes axes_of(const E2eFlags& options) {
+// Counts above 0; 0 leaves the phase out, as in llama-bench.
+std::vector<int64_t> phase_counts(const std::string& text, const std::string& where) {
+    std::vector<int64_t> values = e2e_counts(text, 0, where);
+    std::erase(values, 0);
+    return values;
+}
+
+ModelAxes e2e_axes(const E2eFlags& options) {
     ModelAxes axes;
     axes.spec = "e2e";
-    axes.kernels = match_kernels(options.kernels);
-    axes.prefill = counts(options.prompts, "-p");
-    axes.decode = counts(options.decodes, "-n");
-    if (axes.prefill.empty() && axes.decode.empty()) {
+    if (options.kernels.empty()) {
+        axes.plans = split_list(options.plans);
+    } else {
+        axes.kernels = match_kernels(options.kernels);
+    }
+    axes.prefill = phase_counts(options.prompts, "-p");
+    axes.decode = phase_counts(options.decodes, "-n");
+    for (const std::string& pair : options.pairs) axes.pairs.push_back(parse_pair(pair, "-pg"));
+    if (axes.prefill.empty() && axes.decode.empty() && axes.pairs.empty()) {
         throw Error("-p 0 -n 0: nothing to measure; give a prompt length or a number of tokens");
     }
-    axes.depths.clear();
-    for (const std::string& text : split_list(options.depths)) {
-        axes.depths.push_back(parse_count(text, 0, "-d"));
+    axes.depths = e2e_counts(options.depths, 0, "-d");
+    axes.prefill_batches = e2e_counts(options.batches, 1, "-b");
+    axes.sequences = e2e_counts(options.sequences, 1, "-np");
+    axes.cache_types.clear();
+    for (const std::string& type : split_list(options.cache_types)) {
+        axes.cache_types.push_back(parse_cache_type(type, "--cache-type"));
+    }
+    axes.heads.clear();
+    for (const std::string& head : split_list(options.heads)) {
+        axes.heads.push_back(parse_head(head));
     }
     axes.threads.clear();
     for (const std::string& text : split_list(options.threads)) {
@@ -69,6 +97,49 @@ ModelAxes axes_of(const E2eFlags& options) {
     return axes;
 }
 
+void add_test_flags(CLI::App& command, E2eFlags& options) {
+    command.add_option("-p,--n-prompt", options.prompts, "Prompt lengths; 0: no prefill")
+        ->capture_default_str();
+    command.add_option("-n,--n-gen", options.decodes, "Tokens to decode; 0: no decode")
+        ->capture_default_str();
+    command
+        .add_option(
+            "--prompt-and-gen", options.pairs,
+            "Also -pg: a prompt and tokens after it, timed together: PP,TG; may be repeated")
+        ->allow_extra_args(false);
+    command.add_option("-d,--n-depth", options.depths, "Tokens in the KV cache before")
+        ->capture_default_str();
+    command
+        .add_option("-b,--batch-size", options.batches,
+                    "Most tokens of a prompt that are multiplied together")
+        ->capture_default_str();
+    command
+        .add_option("--parallel", options.sequences,
+                    "Also -np: sequences that are decoded together, one token of each in a step")
+        ->capture_default_str();
+}
+
+void add_setting_flags(CLI::App& command, E2eFlags& options) {
+    command.add_option("-t,--threads", options.threads, "Thread counts: 1,2 or 1..n or 1..n*2")
+        ->capture_default_str();
+    auto* kernel =
+        command.add_option("-k,--kernel", options.kernels,
+                           "One kernel for all linear layers: globs, comma separated, ! excludes");
+    command
+        .add_option("--plan", options.plans,
+                    "Layouts and kernels of the linear layers: default, stored, or FILE.toml; a "
+                    "list")
+        ->capture_default_str()
+        ->excludes(kernel);
+    command.add_option("--cache-type", options.cache_types, "KV cache: f16, f32 or both")
+        ->capture_default_str();
+    command
+        .add_option(
+            "--head", options.heads,
+            "Types of the LM head: stored, f32, f16, bf16, q8_0, q6_k, q4_0, q8_row; a list")
+        ->capture_default_str();
+}
+
 }  // namespace
 
 void add_e2e(CLI::App& app, int* exit_code) {
@@ -78,35 +149,27 @@ void add_e2e(CLI::App& app, int* exit_code) {
     command->add_option("-m,--model", options->files, "GGUF files, comma separated")
         ->required()
         ->delimiter(',');
-    command->add_option("-p,--n-prompt", options->prompts, "Prompt lengths; 0: no prefill")
-        ->capture_default_str();
-    command->add_option("-n,--n-gen", options->decodes, "Tokens to decode; 0: no decode")
-        ->capture_default_str();
-    command->add_option("-d,--n-depth", options->depths, "Tokens in the KV cache before")
-        ->capture_default_str();
-    command->add_option("-t,--threads", options->threads, "Thread counts: 1,2 or 1..n or 1..n*2")
-        ->capture_default_str();
-    command
-        ->add_option("-k,--kernel", options->kernels, "Kernels: globs, comma separated, ! excludes")
-        ->capture_default_str();
+    add_test_flags(*command, *options);
+    add_setting_flags(*command, *options);
     command->add_option("-r,--repetitions", options->repetitions, "Repetitions, interleaved")
         ->check(CLI::Range(1, 1000000))
         ->capture_default_str();
-    command->add_option("-o,--output", options->output, "csv, json, jsonl or md")
+    command
+        ->add_option("-o,--output", options->output,
+                     "csv, json, jsonl or md; json and jsonl have the fields of llama-bench too")
         ->check(CLI::IsMember({"csv", "json", "jsonl", "md"}))
         ->capture_default_str();
     add_load_flags(*command, options->load);
-    add_head_flag(*command, options->load);
     add_run_flags(*command, options->run, "--csv");
     command->callback([options, exit_code] {
-        const std::vector<Cell> cells = model_cells(axes_of(*options));
+        const std::vector<Cell> cells = model_cells(e2e_axes(*options));
         const RunOptions run = run_options(options->run, "e2e", options->command_line());
         const auto journal = open_journal(run);
         const RunResult result =
             run_and_summarise(cells, run, journal.get(),
                               fmt::format("tritbench e2e {} --csv {}", options->command_line(),
                                           shell_word(options->run.csv)));
-        fmt::print("{}", format_rows(result.rows, options->output));
+        fmt::print("{}", format_rows(result.rows, options->output, result.samples));
         *exit_code = result.exit_code();
     });
 }

@@ -14,11 +14,26 @@
 
 namespace {
 
-// llama.cpp has options of three letters after one dash, which CLI11 reads as -c with the value
+struct LongOption {
+    const char* command;
+    const char* llama_cpp;
+    const char* ours;
+};
+
+// llama.cpp has options of several letters after one dash, which CLI11 reads as -c with the value
 // "nv".
-const char* spelt_out(const char* argument) {
-    if (std::strcmp(argument, "-cnv") == 0) return "--conversation";
-    if (std::strcmp(argument, "-sys") == 0) return "--system-prompt";
+constexpr LongOption kLongOptions[] = {{"run", "-cnv", "--conversation"},
+                                       {"run", "-sys", "--system-prompt"},
+                                       {"e2e", "-pg", "--prompt-and-gen"},
+                                       {"e2e", "-np", "--parallel"}};
+
+const char* spelt_out(const char* command, const char* argument) {
+    for (const LongOption& option : kLongOptions) {
+        if (std::strcmp(command, option.command) == 0 &&
+            std::strcmp(argument, option.llama_cpp) == 0) {
+            return option.ours;
+        }
+    }
     return argument;
 }
 
@@ -27,8 +42,9 @@ const char* spelt_out(const char* argument) {
 int main(int argc, char** argv) {
     using namespace tritbench;
     std::vector<const char*> arguments(argv, argv + argc);
-    if (argc > 1 && std::strcmp(argv[1], "run") == 0) {
-        std::transform(arguments.begin(), arguments.end(), arguments.begin(), spelt_out);
+    if (argc > 1) {
+        std::transform(arguments.begin(), arguments.end(), arguments.begin(),
+                       [&](const char* argument) { return spelt_out(argv[1], argument); });
     }
     CLI::App app{"tritbench: a bench for ternary (BitNet b1.58) matrix kernels and models"};
     app.set_version_flag("--version", version_text());

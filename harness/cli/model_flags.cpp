@@ -8,11 +8,10 @@
 #include <vector>
 
 #include "harness/cli/run_command.h"
-#include "harness/environment.h"
+#include "harness/named_plan.h"
 #include "harness/progress.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
-#include "model/default_plan.h"
 #include "model/printable.h"
 
 namespace tritbench::cli {
@@ -76,12 +75,6 @@ CacheType ModelFlags::cache() const {
     if (cache_type == "f16") return CacheType::F16;
     if (cache_type == "f32") return CacheType::F32;
     throw Error(fmt::format("--cache-type '{}': expected f16 or f32", printable(cache_type, 40)));
-}
-
-Plan plan_named(const std::string& name, const GgufFile& file, const LoadOptions& options) {
-    if (name == "stored") return stored_plan(file, options);
-    if (name == "default") return default_plan(file, options, last_level_cache_bytes());
-    return read_plan(name);
 }
 
 Plan choose_plan(const ModelFlags& flags, const GgufFile& file) {

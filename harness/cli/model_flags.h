@@ -38,9 +38,6 @@ void add_model_flags(CLI::App& command, ModelFlags& flags);
 // What serves the linear layers: the one kernel that --kernel names, or the plan of --plan.
 Plan choose_plan(const ModelFlags& flags, const GgufFile& file);
 
-// "default", "stored" or a file: see default_plan.h and plan.h.
-Plan plan_named(const std::string& name, const GgufFile& file, const LoadOptions& options);
-
 // Loads the model from its opened file, with progress on stderr.
 std::shared_ptr<const Model> load_model(const ModelFlags& flags,
                                         std::shared_ptr<const GgufFile> file, const Plan& plan,

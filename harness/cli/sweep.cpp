@@ -5,7 +5,7 @@
 
 #include "harness/cli/commands.h"
 #include "harness/cli/run_command.h"
-#include "harness/plan.h"
+#include "harness/axes.h"
 #include "harness/progress.h"
 #include "harness/spec.h"
 
@@ -27,8 +27,8 @@ void print_cells(const Spec& spec) {
     }
     for (const ModelSource& model : spec.models()) {
         if (model.preset.empty()) continue;
-        fmt::print("to be generated: {} ({:.2f} GB)\n", model.path.string(),
-                   static_cast<double>(model.file_bytes) / 1e9);
+        fmt::print("to be generated: {} ({:.2f} GB)\n", model.info.path.string(),
+                   static_cast<double>(model.info.file_bytes) / 1e9);
     }
     fmt::print("{} cells\n", cells.size());
 }

@@ -5,11 +5,11 @@
 #include <memory>
 #include <optional>
 
+#include "harness/axes.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/model_flags.h"
 #include "harness/environment.h"
 #include "harness/measure.h"
-#include "harness/plan.h"
 #include "harness/progress.h"
 #include "harness/tune/tune_report.h"
 #include "kernels/api/error.h"

@@ -53,7 +53,8 @@ class Plot:
 
 
 # How a bar's name tells its value of a column.
-_MEANING = {"batch": "({} tokens)", "depth_tokens": "at depth {}", "pins": "on CPUs {}"}
+_MEANING = {"batch": "({} tokens)", "depth_tokens": "at depth {}", "pins": "on CPUs {}",
+            "head_type": "head {}", "cache_type": "cache {}"}
 
 
 def _label(row: pd.Series, columns: list[str]) -> str:
@@ -125,7 +126,7 @@ def _draw_series(axes, rows: pd.DataFrame, places: list[float], height: float, p
 def _draw_panel(axes, panel: Panel, plot: Plot, styles: dict[object, int]) -> None:
     rows = panel.rows
     extra = _varying(rows.assign(kernel=rows["kernel"] + "|" + rows[panel.series].astype(str)),
-                     ("tile", "pins"))
+                     ("tile", "pins", "head_type", "cache_type"))
     # Figures of different tests stand side by side only if each says which it is.
     extra += [c for c in ("batch", "depth_tokens") if rows[c].nunique() > 1]
     rows = rows.assign(label=[_label(r, extra) for _, r in rows.iterrows()])
@@ -245,7 +246,9 @@ def _shape_panels(rows: pd.DataFrame) -> list[Panel]:
 
 
 def _e2e(rows: pd.DataFrame, phase: str, column: str) -> pd.DataFrame:
-    return rows[(rows["level"] == "e2e") & (rows["phase"] == phase) & (rows[column] > 0)]
+    alone = rows["sequences"].isna() | (rows["sequences"] == 1)
+    rows = rows[(rows["level"] == "e2e") & (rows["phase"] == phase) & (rows[column] > 0) & alone]
+    return rows.assign(kernel=rows["runner"])
 
 
 def draw_all(frame: pd.DataFrame, directory: str | Path) -> list[Path]:

@@ -31,6 +31,15 @@ TEXT_COLUMNS = (
     "spec", "level", "kernel", "layout", "exactness", "tile", "model", "phase", "pins",
     "cache_mode", "ceiling_probe", "logits_hash", "verified", "noise", "status", "reason",
 )
+# Columns of version 3 that are read; files of earlier versions do not have them, so that every
+# field of theirs is unknown.
+NUMBER_COLUMNS_3 = (
+    "activation_zeros", "prompt_tokens", "generated_tokens", "sequences", "prefill_batch", "max_ns",
+    "p95_ns", "p99_ns", "first_token_ms", "load_ms", "tokens_per_s_no_head", "product_gmac_per_s",
+    "product_pct_of_peak", "role_prepare_ns", "role_product_ns", "role_attention_ns",
+    "role_head_ns", "role_other_ns", "pct_outside_products",
+)
+TEXT_COLUMNS_3 = ("plan", "head_type", "cache_type")
 LEVELS = ("kernel", "e2e")
 PROOFS = ("bitexact", "bounded")
 STATUSES = ("ok", "failed", "unavailable", "crashed", "timeout", "error")
@@ -38,8 +47,9 @@ VERIFIED = (*PROOFS, "no", "")
 
 # What makes two rows measurements of the same thing on the same machine.
 IDENTITY = ("source", "machine_id", "level", "kernel", "tile", "model", "n", "k", "batch",
-            "activation_zeros", "phase",
-            "depth_tokens", "threads", "pins", "cache_mode")
+            "activation_zeros", "phase", "depth_tokens", "threads", "pins", "cache_mode", "plan",
+            "head_type", "cache_type", "prompt_tokens", "generated_tokens", "sequences",
+            "prefill_batch")
 
 
 class LoadError(Exception):
@@ -112,12 +122,20 @@ def _parse_row(path: Path, line: int, cells: dict[str, str]) -> dict[str, object
     _choice(path, line, "level", cells["level"], LEVELS)
     _choice(path, line, "status", cells["status"], STATUSES)
     _choice(path, line, "verified", cells["verified"], VERIFIED)
-    row: dict[str, object] = dict(cells)
-    for column in NUMBER_COLUMNS:
-        row[column] = _number(path, line, column, cells[column])
+    if version == str(SUPPORTED_SCHEMA_VERSIONS[-1]):
+        missing = [c for c in (*TEXT_COLUMNS_3, *NUMBER_COLUMNS_3) if c not in cells]
+        if missing:
+            raise LoadError(f"{path}: line 1: missing column {', '.join(missing)} "
+                            "(results/SCHEMA.md)")
+    row: dict[str, object] = dict.fromkeys(TEXT_COLUMNS_3, "")
+    row.update(cells)
+    for column in (*NUMBER_COLUMNS, *NUMBER_COLUMNS_3):
+        row[column] = _number(path, line, column, cells.get(column, ""))
+    # What a bar or a line is called: a kernel, or the plan that chose several.
+    plan = str(row["plan"])
+    row["runner"] = cells["kernel"] if plan in ("", cells["kernel"]) else f"plan {plan}"
     # A kernel's id is <layout>_<isa>[_<tag>]: enough where a row failed before that was known.
     row["layout"] = cells["layout"] or split_id(cells["kernel"])[0]
-    row.setdefault("activation_zeros", "")  # since schema version 3
     row["source"] = str(path)
     row["line"] = line
     return row

@@ -22,7 +22,7 @@ NOTE_SPEEDUP = (
     "measured with this test. GB/s and % of read bandwidth are of decode."
 )
 
-_GROUP = ["source", "machine_id", "model", "threads"]
+_GROUP = ["source", "machine_id", "model", "threads", "head_type", "cache_type"]
 
 
 # ---- whole models --------------------------------------------------------------------------------
@@ -47,7 +47,8 @@ def _best_of_layout(phase_rows: pd.DataFrame, layout: str) -> pd.Series:
 
 def _phase_rows(frame: pd.DataFrame, phase: str) -> pd.DataFrame:
     """Rows of one phase with `test` (tokens of a prefill, or depth of a decode) and speed-ups."""
-    rows = frame[(frame["level"] == "e2e") & (frame["phase"] == phase)].copy()
+    alone = frame["sequences"].isna() | (frame["sequences"] == 1)
+    rows = frame[(frame["level"] == "e2e") & (frame["phase"] == phase) & alone].copy()
     rows["test"] = rows["batch" if phase == "prefill" else "depth_tokens"].fillna(-1)
     keys = pd.MultiIndex.from_frame(rows[[*_GROUP, "test"]])
     for layout in BASELINES:
@@ -64,8 +65,10 @@ def _first(row: pd.Series | None, column: str) -> float:
 def _speed_row(prefill: pd.Series | None, decode: pd.Series | None) -> dict[str, object]:
     any_row = prefill if prefill is not None else decode
     proofs = [r["verified"] for r in (prefill, decode) if r is not None]
-    out: dict[str, object] = {c: any_row[c] for c in ("machine_id", "source", "model", "kernel",
-                                                       "tile", "threads", "bits_per_weight")}
+    out: dict[str, object] = {c: any_row[c] for c in (
+        "machine_id", "source", "model", "tile", "threads", "head_type", "cache_type",
+        "bits_per_weight")}
+    out["kernel"] = any_row["runner"]
     for phase, row in (("prefill", prefill), ("decode", decode)):
         out[f"{phase}_test"] = _first(row, "test")
         out[f"{phase}_tokens_per_s"] = _first(row, "tokens_per_s")
@@ -83,11 +86,12 @@ def speedup_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One line per model, kernel and thread count, in the order they should be read.
 
     A kernel measured with several prefill lengths or depths has several lines; each figure appears
-    once, so that prefill and decode of one line need not belong together.
+    once, so that prefill and decode of one line need not belong together. Sequences that were
+    decoded together, and prompts timed with what was decoded after them, are left out.
     """
     good = proved(frame)
     phases = {p: _phase_rows(good, p) for p in ("prefill", "decode")}
-    key = [*_GROUP, "kernel", "tile", "pins", "cache_mode"]
+    key = [*_GROUP, "runner", "tile", "pins", "cache_mode"]
     cells: dict[tuple, dict[str, list[pd.Series]]] = {}
     for phase, rows in phases.items():
         for name, group in rows.sort_values("test").groupby(key, dropna=False):
@@ -97,7 +101,8 @@ def speedup_table(frame: pd.DataFrame) -> pd.DataFrame:
     def order(name: tuple) -> tuple:
         part = dict(zip(key, name))
         return (part["source"], part["machine_id"], models.index(part["model"]), part["threads"],
-                kernel_key(part["kernel"]), part["tile"], part["pins"], part["cache_mode"])
+                part["head_type"], part["cache_type"], kernel_key(part["runner"]), part["tile"],
+                part["pins"], part["cache_mode"])
 
     lines = []
     for name in sorted(cells, key=order):
@@ -192,6 +197,9 @@ def speedup_cells(table: pd.DataFrame) -> dict[str, list[str]]:
     cells = _name_sources(table)
     cells["model"] = list(table["model"])
     cells["kernel"] = _with_tile(table)
+    for column, heading in (("head_type", "head"), ("cache_type", "cache")):
+        if table[column].nunique() > 1:
+            cells[heading] = list(table[column])
     cells["threads"] = [count(v) for v in table["threads"]]
     for phase in ("prefill", "decode"):
         heading, tests = _test_heading(phase, table[f"{phase}_test"])
@@ -225,7 +233,7 @@ def kernel_cells(table: pd.DataFrame) -> dict[str, list[str]]:
     return cells
 
 
-_WORDS = {"machine", "file", "model", "kernel", "phase", "proof", "bar", "verdict"}  # aligned to the left
+_WORDS = {"machine", "file", "model", "kernel", "head", "cache", "phase", "proof", "bar", "verdict"}  # aligned to the left
 
 
 def as_text(cells: dict[str, list[str]]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+from tritbench_plots.load import load
 
 SPEC = """
 name = "tiny"
@@ -76,6 +77,11 @@ def schema_columns(root):
     (["e2e", "-m", "absent.gguf", "-p", "x"], ["-p", "'x'"]),
     (["e2e", "-m", "absent.gguf", "-p", "0", "-n", "0"], ["nothing to measure"]),
     (["e2e", "-m", "absent.gguf", "-t", "0"], ["-t", "'0'"]),
+    (["e2e", "-m", "absent.gguf", "-pg", "128"], ["-pg", "'128'", "128,32"]),
+    (["e2e", "-m", "absent.gguf", "-np", "0"], ["-np", "0 is not allowed"]),
+    (["e2e", "-m", "absent.gguf", "-b", "x"], ["-b", "'x'"]),
+    (["e2e", "-m", "absent.gguf", "--cache-type", "f8"], ["--cache-type", "f16 or f32"]),
+    (["e2e", "-m", "absent.gguf", "--plan", "default", "-k", "i2s_*"], ["--plan", "--kernel"]),
     (["e2e"], ["-m"]),
     (["kernels", "zzz*"], ["zzz*"]),
     (["nonsense"], ["unknown command", "nonsense"]),
@@ -233,6 +239,44 @@ def test_e2e_measures_a_model_in_every_format(tritbench, tmp_path):
     assert [json.loads(r)["logits_hash"] for r in again] == [r["logits_hash"] for r in rows]
     table = run(tritbench, *common).stdout
     assert "pp4" in table and "tg3" in table
+
+
+# Those that scripts around llama-bench read.
+LLAMA_BENCH = {"build_commit", "cpu_info", "model_filename", "model_type", "model_size",
+               "model_n_params", "n_batch", "n_threads", "type_k", "type_v", "n_prompt", "n_gen",
+               "n_depth", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns",
+               "samples_ts"}
+
+
+def test_e2e_has_the_fields_of_llama_bench_and_every_flag(tritbench, tmp_path):
+    model = tmp_path / "tiny.gguf"
+    made = run(tritbench, "gen", "--preset", "125M", "--layers", "2", "-o", model)
+    assert made.returncode == 0, made.stderr
+    csv = tmp_path / "r.csv"
+    command = ["e2e", "-m", model, "-p", "6", "-n", "2", "-pg", "4,3", "-d", "1", "-t", "1", "-r",
+               "2", "-b", "4", "-np", "1,2", "--cache-type", "f16,f32", "--head", "stored,q8_row",
+               "-q", "-o", "json", "--csv", csv]
+    result = run(tritbench, *command)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)
+    tests = [(r["n_prompt"], r["n_gen"], r["sequences"], r["type_k"], r["head_type"]) for r in rows]
+    assert len(tests) == 16 and len(set(tests)) == 16
+    assert {t[:3] for t in tests} == {(6, 0, 1), (0, 2, 1), (0, 2, 2), (4, 3, 1)}
+    assert {t[3:] for t in tests} == {(c, h) for c in ("f16", "f32") for h in ("f16", "q8_row")}
+    for r in rows:
+        assert LLAMA_BENCH <= r.keys() and r["plan"] == "default" and r["n_depth"] == 1
+        assert r["verified"] == "bitexact" and r["status"] == "ok"
+        assert r["model_filename"] == str(model) and r["model_n_params"] > 1e6
+        assert r["n_batch"] == (512 if r["n_prompt"] == 0 else 4)
+        assert len(r["samples_ns"]) == len(r["samples_ts"]) == 2
+        tokens = r["n_prompt"] + r["n_gen"] * r["sequences"]
+        assert r["samples_ts"][0] == pytest.approx(tokens * 1e9 / r["samples_ns"][0], rel=1e-6)
+        assert r["avg_ns"] == pytest.approx(sum(r["samples_ns"]) / 2, abs=1)
+        assert r["role_product_ns"] > 0 and 0 < r["pct_outside_products"] < 100
+    # The same file is read by the plots, and is not run again.
+    frame = load([csv])
+    assert len(frame) == 16 and set(frame["runner"]) == {"plan default"}
+    assert "complete" in run(tritbench, *command).stderr
 
 
 # ---- interrupts -----------------------------------------------------------------------------------------

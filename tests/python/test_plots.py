@@ -11,7 +11,8 @@ import pytest
 
 from tritbench_plots import tables
 from tritbench_plots.cli import main
-from tritbench_plots.load import LoadError, load, load_file, proved
+from tritbench_plots.load import (NUMBER_COLUMNS_3, TEXT_COLUMNS_3, LoadError, load, load_file,
+                                  proved)
 from tritbench_plots.order import split_id
 
 COLUMNS = """schema_version run_id utc git_revision git_dirty compiler flags machine_id cpu isa_path
@@ -283,6 +284,57 @@ def test_bad_cells_name_line_and_column(write, change, expected):
     with pytest.raises(LoadError) as problem:
         load_file(path)
     assert f"{path}: line 3: " in str(problem.value) and expected in str(problem.value)
+
+
+# ---- version 3 -----------------------------------------------------------------------------------
+
+COLUMNS_3 = [*COLUMNS, *TEXT_COLUMNS_3, *NUMBER_COLUMNS_3]
+
+
+def planned(plan, kernel, phase, tokens_per_s, **other):
+    row = dict(schema_version=3, plan=plan, head_type="q6_k", cache_type="f16", sequences=1,
+               prefill_batch=512)
+    return e2e(kernel, phase, tokens_per_s, **dict(row, **other))
+
+
+def test_versions_stand_in_one_table(write):
+    old = write([e2e("i2s_avx2", "decode", 30)], "old.csv")
+    new = write([planned("default", "mixed", "decode", 40),
+                 planned("default", "i2r_avx2", "prefill", 200),
+                 planned("i2s_avx2", "i2s_avx2", "decode", 30)], "new.csv", COLUMNS_3)
+    table = tables.speedup_table(load([old, new]))
+    assert sorted(table["kernel"]) == ["i2s_avx2", "i2s_avx2", "plan default"]
+    # Prefill and decode of a plan are one line, whatever kernels it chose.
+    line = table[table["kernel"] == "plan default"].iloc[0]
+    assert (line["prefill_tokens_per_s"], line["decode_tokens_per_s"]) == (200, 40)
+
+
+def test_speedups_compare_like_with_like(write):
+    rows = [planned(k, k, "decode", speed, head_type=head)
+            for k, head, speed in (("f16_avx2", "f16", 4), ("i2s_avx2", "f16", 20),
+                                   ("f16_avx2", "q6_k", 5), ("i2s_avx2", "q6_k", 40))]
+    # Eight sequences together are no speed-up of one.
+    rows.append(planned("f16_avx2", "f16_avx2", "decode", 30, head_type="q6_k", sequences=8))
+    rows.append(planned("f16_avx2", "f16_avx2", "prefill+decode", 30, head_type="q6_k"))
+    table = tables.speedup_table(load([write(rows, columns=COLUMNS_3)]))
+    found = {(r["kernel"], r["head_type"]): r["decode_over_f16"] for _, r in table.iterrows()}
+    assert found == {("f16_avx2", "f16"): 1, ("i2s_avx2", "f16"): 5,
+                     ("f16_avx2", "q6_k"): 1, ("i2s_avx2", "q6_k"): 8}
+    assert tables.speedup_cells(table)["head"] == list(table["head_type"])
+
+
+def test_rows_of_another_plan_or_sequences_are_other_cells(write):
+    rows = [planned(p, "i2r_avx2", "decode", 30, sequences=n) for p in ("default", "stored")
+            for n in (1, 4)]
+    assert len(load([write([*rows, *rows], columns=COLUMNS_3)])) == 4
+
+
+def test_version_3_needs_its_columns(write):
+    columns = [c for c in COLUMNS_3 if c != "plan"]
+    with pytest.raises(LoadError, match="line 1: missing column plan"):
+        row = planned("default", "mixed", "decode", 40)
+        del row["plan"]
+        load_file(write([row], columns=columns))
 
 
 def test_missing_column_is_named(write):

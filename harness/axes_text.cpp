@@ -5,7 +5,7 @@
 #include <charconv>
 #include <optional>
 
-#include "harness/plan.h"
+#include "harness/axes.h"
 #include "kernels/api/edit_distance.h"
 #include "kernels/api/error.h"
 #include "model/thread_pool.h"
@@ -66,6 +66,15 @@ CacheMode parse_cache(std::string_view text, const std::string& where) {
     if (text == "hot") return CacheMode::Hot;
     if (text == "cold") return CacheMode::Cold;
     throw Error(fmt::format("{}: '{}' is not a cache mode; expected hot or cold", where, text));
+}
+
+PromptAndTokens parse_pair(std::string_view text, const std::string& where) {
+    const std::vector<std::string> parts = split_list(text);
+    if (parts.size() != 2) {
+        throw Error(fmt::format(
+            "{}: '{}' is not a prompt and tokens after it; expected e.g. 128,32", where, text));
+    }
+    return {parse_count(parts[0], 1, where), parse_count(parts[1], 1, where)};
 }
 
 std::vector<int> parse_threads(std::string_view text, const std::string& where) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "harness/cell.h"
-#include "model/config.h"
+#include "harness/model_source.h"
 
 namespace tritbench {
 
@@ -23,30 +23,25 @@ struct KernelAxes {
     std::string spec;
 };
 
-// A model file, or the preset that it will be generated from.
-struct ModelSource {
-    std::filesystem::path path;
-    std::string preset;  // not empty: generate `path` from it before measuring
-    ModelConfig config;
-    uint64_t file_bytes = 0;
-    LoadOptions load;
-    std::string layout = "i2s";  // of the linear layers in the file: its kernels map them
+// A prompt, and tokens that are generated after it: timed together.
+struct PromptAndTokens {
+    int64_t prompt = 0, generated = 0;
 };
 
-// Reads the file's header. Throws Error if it is no model that can be run.
-ModelSource model_file(const std::filesystem::path& path, const LoadOptions& load = {});
-// <folder>/<preset>-i2_s.gguf, to be generated if it is not there. Throws Error on an unknown name.
-ModelSource model_preset(const std::string& preset, const std::filesystem::path& folder);
-// Generates what is missing, with progress. False when interrupted.
-bool generate_missing(const std::vector<ModelSource>& models);
-
+// Linear layers run with each of the kernels, and with each of the plans.
 struct ModelAxes {
     std::vector<const tb_kernel*> kernels;
+    std::vector<std::string> plans;  // as plan_named takes them
     std::vector<ModelSource> models;
     std::vector<int64_t> prefill;  // prompt lengths
     std::vector<int64_t> decode;   // numbers of decoded tokens
+    std::vector<PromptAndTokens> pairs;
     std::vector<int64_t> depths = {0};
     std::vector<int> threads = {1};
+    std::vector<int64_t> sequences = {1};                    // of decode
+    std::vector<int64_t> prefill_batches = {kPrefillBatch};  // of prefill and pairs
+    std::vector<std::string> heads = {""};                   // as parse_head has them: types of the LM head
+    std::vector<CacheType> cache_types = {CacheType::F16};
     int repetitions = 6;
     std::string spec;
 };
@@ -61,6 +56,8 @@ tb_shape parse_shape(std::string_view text, const std::string& where);
 // "4", "1..n" (every count up to the CPUs allowed), "1..n*2" (1, 2, 4 ... and n), "n".
 std::vector<int> parse_threads(std::string_view text, const std::string& where);
 CacheMode parse_cache(std::string_view text, const std::string& where);
+// "128,32": a prompt, and tokens after it, both above 0.
+PromptAndTokens parse_pair(std::string_view text, const std::string& where);
 // A decimal number within [least, 2^31). Throws Error naming `where`.
 int64_t parse_count(std::string_view text, int64_t least, const std::string& where);
 

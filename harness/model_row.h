@@ -1,0 +1,34 @@
+// The columns of a model cell, from what was measured.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "harness/cell.h"
+#include "harness/schema.h"
+#include "harness/timeline.h"
+
+namespace tritbench {
+
+struct ModelMeasurement {
+    std::vector<double> samples_ns;      // of the prompt, of each step, or of prompt and tokens
+    std::vector<double> first_token_ns;  // of cells with a prompt
+    RoleTimes roles;                     // of a token
+    double load_ms = 0;
+    uint64_t bytes_per_step = 0;  // of decode
+};
+
+// Tokens that one sample stands for: of the prompt, of a step's sequences, or both phases'
+// together.
+double tokens_per_sample(const Cell& cell);
+
+// Times, speeds, bytes, timeline and latencies: everything but ceilings and proofs.
+void set_model_times(Row& row, const Cell& cell, const ModelMeasurement& measured,
+                     std::set<std::string>& marks);
+
+// product_pct_of_peak, once peak_gmac_per_s is there.
+void set_product_peak(Row& row);
+
+}  // namespace tritbench
