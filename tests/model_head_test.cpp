@@ -115,8 +115,9 @@ TEST_F(Head, ThatCannotHoldTheRowsIsRefused) {
 TEST(HeadOfACell, TellsCellsApart) {
     Cell cell;
     cell.level = Level::EndToEnd;
-    cell.kernel = &i2s();
-    cell.model = "model.gguf";
+    cell.kernels = {{&i2s(), default_tile(i2s())}};
+    cell.plan = std::make_shared<const Plan>(plan_of_kernel(i2s()));
+    cell.model.path = "model.gguf";
     std::set<std::string> keys, labels;
     for (const char* head : {"", "f16", "q8_row", "q6_k"}) {
         cell.load.head = head;
