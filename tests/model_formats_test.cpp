@@ -63,6 +63,7 @@ const std::vector<std::string>& exact_formats() {
                                                      "bf16",
                                                      "int8",
                                                      "i2r",
+                                                     "i2c",
                                                      "t3r",
                                                      "t5r"};
     return formats;

@@ -121,6 +121,7 @@ TEST(HeadOfACell, TellsCellsApart) {
     std::set<std::string> keys, labels;
     for (const char* head : {"", "f16", "q8_row", "q6_k"}) {
         cell.load.head = head;
+        cell.model.head_type = head;
         keys.insert(cell_key(cell, "machine"));
         labels.insert(cell_label(cell));
     }
