@@ -17,6 +17,7 @@ namespace {
 TEST(Candidates, AreExactRunHereAndAreNotScalar) {
     for (const tb_kernel* kernel : racing_kernels({})) {
         EXPECT_EQ(kernel->exactness, TB_EXACT) << kernel->id;
+        EXPECT_EQ(kernel->weight_kind, TB_WEIGHT_TERNARY) << kernel->id;
         EXPECT_TRUE(runs_here(*kernel)) << kernel->id;
         EXPECT_NE(kernel->scale_type, TB_SCALE_F16) << kernel->id;
         EXPECT_STRNE(kernel->isa, "scalar");

@@ -110,8 +110,11 @@ TuneSubject tune_subject(const TuneFlags& flags, TuneOptions& options) {
     }
     const LoadOptions load = flags.load.options();
     subject.file = std::make_shared<const GgufFile>(flags.model);
-    subject.standard = default_plan(*subject.file, load, last_level_cache_bytes());
     subject.workload = model_workload(*subject.file, load, flags.zeros.value_or(kZeros));
+    // The layouts of the default plan hold one scale.
+    subject.standard = subject.workload.row_scales
+                           ? stored_plan(*subject.file, load)
+                           : default_plan(*subject.file, load, last_level_cache_bytes());
     options.rules.half_scales = options.rules.half_scales || subject.workload.half_scales;
     options.rules.row_scales = subject.workload.row_scales;
     return subject;

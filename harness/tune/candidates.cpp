@@ -21,9 +21,9 @@ bool is_scalar(const tb_kernel& kernel) {
 
 bool allowed(const tb_kernel& kernel, const CandidateRules& rules) {
     if (!runs_here(kernel)) return false;
-    if (kernel.exactness != TB_EXACT && !(rules.bounded && kernel.exactness == TB_BOUNDED)) {
-        return false;
-    }
+    // Other kinds of weights round those of a ternary layer, however exact their sums are.
+    const bool exact = kernel.exactness == TB_EXACT && kernel.weight_kind == TB_WEIGHT_TERNARY;
+    if (!exact && !(rules.bounded && kernel.exactness != TB_LOSSY)) return false;
     if (kernel.scale_type == TB_SCALE_F16 && !rules.half_scales) return false;
     return !(rules.row_scales && kernel.weight_kind == TB_WEIGHT_TERNARY &&
              kernel.scale_granularity == TB_SCALE_TENSOR);

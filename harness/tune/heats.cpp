@@ -162,7 +162,8 @@ void all_heats(LayerContest& contest, const std::vector<size_t>& buckets) {
         const bool standard = same_candidate(c, {c.kernel, default_tile(*c.kernel)});
         (v == home || standard ? first : rest).push_back(v);
     }
-    std::stable_partition(first.begin(), first.end(), [&](size_t v) { return v == home; });
+    const auto at = std::find(first.begin(), first.end(), home);
+    if (at != first.end()) std::rotate(first.begin(), at, at + 1);
     // At random: what is left when the time is over is no particular kind.
     std::mt19937_64 random(contest.options.seed);
     std::shuffle(rest.begin(), rest.end(), random);
