@@ -40,7 +40,7 @@ struct ModelAxes {
     std::vector<int> threads = {1};
     std::vector<int64_t> sequences = {1};                    // of decode
     std::vector<int64_t> prefill_batches = {kPrefillBatch};  // of prefill and pairs
-    std::vector<std::string> heads = {""};                   // as parse_head has them: types of the LM head
+    std::vector<std::string> heads = {""};  // of the LM head, as parse_head has them
     std::vector<CacheType> cache_types = {CacheType::F16};
     int repetitions = 6;
     std::string spec;

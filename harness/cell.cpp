@@ -225,7 +225,7 @@ Row identity_row(const Cell& cell, const RunInfo& run) {
         row.set(Column::N, cell.shape.n);
         row.set(Column::K, cell.shape.k);
         row.set(Column::Batch, cell.batch);
-        if (cell.zeros > 0) row.set(Column::ActivationZeros, fmt::format("{:.4g}", cell.zeros));
+        if (cell.zeros > 0) row.set(Column::ActivationZeros, cell.zeros, 4);
         row.set(Column::CacheMode, cache_name(cell.cache));
     } else {
         set_model(row, cell);

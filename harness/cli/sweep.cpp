@@ -3,9 +3,9 @@
 
 #include <memory>
 
+#include "harness/axes.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/run_command.h"
-#include "harness/axes.h"
 #include "harness/progress.h"
 #include "harness/spec.h"
 
