@@ -1,9 +1,13 @@
 #include "model/default_plan.h"
 
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "kernels/api/registry.h"
 #include "model/config.h"
+#include "model/tensor_table.h"
+#include "model/ternary_matrix.h"
 #include "model/transformer.h"
 
 namespace tritbench {
@@ -37,6 +41,24 @@ const tb_kernel* fastest(bool cached, std::span<const tb_shape> shapes) {
     return best;
 }
 
+// Of each tensor: the first layer stands for all. Our own layouts hold no scales of rows.
+bool has_one_scale(const GgufFile& file, const LoadOptions& options) {
+    const ModelConfig c = read_config(file);
+    const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
+    const std::pair<const char*, tb_shape> linears[] = {
+        {"attn_q", {q, c.hidden}},       {"attn_k", {kv, c.hidden}},
+        {"attn_v", {kv, c.hidden}},      {"attn_output", {c.hidden, q}},
+        {"ffn_gate", {c.ffn, c.hidden}}, {"ffn_up", {c.ffn, c.hidden}},
+        {"ffn_down", {c.hidden, c.ffn}}};
+    TensorTable table(file, options);
+    ThreadPool caller(1, {}, false);
+    for (const auto& [role, shape] : linears) {
+        const StoredMatrix stored = table.matrix(std::string("blk.0.") + role + ".weight", shape);
+        if (!TernaryMatrix(caller, stored).one_scale()) return false;
+    }
+    return true;
+}
+
 Plan named_default(const tb_kernel& kernel) {
     Plan plan = plan_of_kernel(kernel);
     plan.name = "default";
@@ -56,6 +78,7 @@ Plan default_plan(const GgufFile& file, const LoadOptions& options, uint64_t cac
     plan.name = "default";
     const tb_kernel& stored = *plan.layers.front().calls.front().kernel;
     if (stored.weight_kind != TB_WEIGHT_TERNARY) return plan;
+    if (stored.scale_granularity != TB_SCALE_TENSOR && !has_one_scale(file, options)) return plan;
     const ModelConfig c = read_config(file);
     const bool cached = linear_weights(c) / 4 <= cache_bytes / 2;
     const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;

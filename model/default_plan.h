@@ -18,7 +18,7 @@ Plan stored_plan(const GgufFile& file, const LoadOptions& options = {});
 // it. A model whose 2-bit weights fit in half of the last-level cache (`cache_bytes`) is limited by
 // arithmetic, not by memory, and decodes fastest at 2 bits; larger ones at the fewest bits that
 // the CPU unpacks as fast as memory delivers them (kernels/README.md has the measurements).
-// Weights that are not ternary stay as they are stored.
+// Weights that are not ternary, or whose rows have scales of their own, stay as they are stored.
 Plan default_plan(const GgufFile& file, const LoadOptions& options, uint64_t cache_bytes);
 
 // What default_plan gives a model of these shapes that is larger than the caches.

@@ -3,12 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "kernels/api/registry.h"
 #include "model/default_plan.h"
 #include "tests/model_fixture.h"
+#include "tests/model_formats.h"
 #include "tests/temporary_folder.h"
 
 namespace tritbench {
@@ -195,6 +198,32 @@ TEST_F(PlannedModel, AnOutputLayerOfAnotherLayoutDoesNotConcernTheHead) {
     const auto model = Model::load(std::make_shared<const GgufFile>(path), plan, pool);
     Session session(model, plan, pool, {4, 4, 1, CacheType::F16});
     EXPECT_EQ(session.forward(some_tokens(3, 320)).size(), 320U);
+}
+
+// Our own layouts hold one scale a tensor: rows with scales of their own stay as they are stored.
+TEST_F(PlannedModel, TheDefaultKeepsWhatOnlyTheStoredLayoutHolds) {
+    const fs::path file =
+        store_linears(generate_for_blocks(folder), folder / "rows.gguf", "iq2_bn");
+    const auto default_layout = [&] {
+        const auto opened = std::make_shared<const GgufFile>(file);
+        const Plan plan = default_plan(*opened, {}, 0);
+        return std::string(Model::load(opened, plan, pool)->layout());
+    };
+    const std::string of_one_scale = default_layout();
+    uint64_t at = 0;
+    {
+        const GgufFile opened(file);
+        const GgufTensor& tensor = *opened.find_tensor("blk.0.ffn_down.weight");
+        at = tensor.file_offset + tensor.bytes / static_cast<uint64_t>(tensor.ne[1]);
+    }
+    const float scale = 3.0F;  // of row 1, at the beginning of its bytes
+    std::fstream out(file, std::ios::in | std::ios::out | std::ios::binary);
+    out.seekp(static_cast<std::streamoff>(at));
+    out.write(reinterpret_cast<const char*>(&scale), sizeof scale);
+    out.close();
+    EXPECT_EQ(default_layout(), "iq2_bn");
+    const bool has_vectors = best_kernel_of_layout("i2r")->isa != std::string_view("scalar");
+    EXPECT_EQ(of_one_scale == "iq2_bn", !has_vectors);
 }
 
 TEST_F(PlannedModel, SeveralSequencesStepTogetherAsEachAlone) {

@@ -81,7 +81,7 @@ TEST_F(SpecTest, KeysDependOnEverythingThatIsMeasured) {
     other = cell;
     other.zeros = 0.5;
     EXPECT_NE(cell_key(other, "here"), key);
-    EXPECT_EQ(identity_row(other, {})[Column::ActivationZeros], "0.5");
+    EXPECT_EQ(identity_row(other, {})[Column::ActivationZeros], "0.5000");
     EXPECT_EQ(identity_row(cell, {})[Column::ActivationZeros], "");
 }
 
