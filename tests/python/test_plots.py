@@ -590,3 +590,39 @@ def test_a_race_is_run_against_the_fastest_right_answer(tmp_path):
     path.write_text(path.read_text().replace("median_ns", "median"))
     with pytest.raises(LoadError, match="missing column median_ns"):
         load_peers(path)
+
+
+# ---- engines ------------------------------------------------------------------------------------
+
+
+def write_race(path, lines):
+    head = "round,side,engine,model,test,threads,tokens_per_s"
+    path.write_text("\n".join([head, *lines]) + "\n")
+    return path
+
+
+def test_engines_are_compared_within_rounds(tmp_path):
+    from tritbench_plots.engines import engines_cells, engines_table, load_engines
+
+    # The host was half as fast in the second round, for all: ratios are 2, 2 and 4.
+    path = write_race(tmp_path / "engines.csv", [
+        "1,ours,default,2B,tg32,1,40", "1,peer,slow,2B,tg32,1,10", "1,peer,fast,2B,tg32,1,20",
+        "2,ours,default,2B,tg32,1,20", "2,peer,slow,2B,tg32,1,9", "2,peer,fast,2B,tg32,1,10",
+        "3,ours,default,2B,tg32,1,80", "3,peer,fast,2B,tg32,1,20", "3,ours,q4_0,2B,tg32,1,90",
+        "1,ours,default,2B,pp128,1,40"])  # no peer ran it
+    cells = engines_cells(engines_table(load_engines(path)))
+    assert cells == {"model": ["2B"], "test": ["tg32"], "threads": ["1"], "ours tok/s": ["40.0"],
+                     "fastest peer": ["fast"], "its tok/s": ["20.0"],
+                     "ratio": ["2.00x (2.00..4.00)"], "q4_0 tok/s": ["90.0"]}
+
+
+@pytest.mark.parametrize("line, message", [
+    ("1,theirs,x,2B,tg32,1,40", "column side: found 'theirs'"),
+    ("1,ours,x,2B,tg32,1,0", "column tokens_per_s"),
+])
+def test_bad_races_are_named(tmp_path, line, message):
+    from tritbench_plots.engines import load_engines
+    from tritbench_plots.load import LoadError
+
+    with pytest.raises(LoadError, match=message):
+        load_engines(write_race(tmp_path / "engines.csv", [line]))
