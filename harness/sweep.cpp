@@ -31,19 +31,22 @@ std::string_view status_of(ChildEnd end) {
 
 // Rows of one key have equal logits: the same tokens end at the same position, with the same LM
 // head and KV cache, and the same scales (a format that keeps halves has a model of its own, and
-// so has a plan that may mix them).
-std::string logits_key(const Row& row) {
+// so has a plan that may mix them; a layout that rounds weights rounds its own way).
+std::string weights_kept(const Row& row) {
+    if (row[Column::Kernel] == "mixed") return row[Column::Plan];
     const tb_kernel* kernel = find_kernel(row[Column::Kernel]);
-    const bool halves = kernel != nullptr && kernel->scale_type == TB_SCALE_F16;
-    const std::string scales = row[Column::Kernel] == "mixed" ? row[Column::Plan]
-                               : halves                       ? "f16"
-                                                              : "f32";
+    if (kernel == nullptr) return "f32";
+    if (kernel->weight_kind != TB_WEIGHT_TERNARY) return kernel->layout;
+    return kernel->scale_type == TB_SCALE_F16 ? "f16" : "f32";
+}
+
+std::string logits_key(const Row& row) {
     double tokens = 0;
     for (const Column part : {Column::PromptTokens, Column::GeneratedTokens, Column::DepthTokens}) {
         tokens += row.number(part).value_or(0);
     }
     return fmt::format("{} {} {} {} {} {}", row[Column::Model], row[Column::ModelFileBytes], tokens,
-                       row[Column::HeadType], row[Column::CacheType], scales);
+                       row[Column::HeadType], row[Column::CacheType], weights_kept(row));
 }
 
 class Runner {

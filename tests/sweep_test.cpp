@@ -357,6 +357,22 @@ TEST_F(SweepModels, PrefillAndDecodeEndWithTheSameLogits) {
     EXPECT_NE(exact, "");
 }
 
+// Its integer sums are exact, but its weights are not the trits: not the logits of the others.
+TEST_F(SweepModels, AnExactKernelThatRoundsWeightsIsComparedWithItsOwnLayout) {
+    const auto all = cells(match_kernels("i2s_scalar,q8_row_*"));
+    const RunResult result = run_cells(all, quiet(), nullptr);
+    EXPECT_EQ(result.exit_code(), 0);
+    std::set<std::string> rounded, others;
+    for (const Row& row : result.rows) {
+        if (row[Column::Status] == "unavailable") continue;
+        ASSERT_EQ(row[Column::Status], "ok") << row[Column::Kernel] << row[Column::Reason];
+        (row[Column::Layout] == "q8_row" ? rounded : others).insert(row[Column::LogitsHash]);
+    }
+    EXPECT_EQ(rounded.size(), 1U);
+    EXPECT_EQ(others.size(), 1U);
+    EXPECT_NE(rounded, others);
+}
+
 TEST_F(SweepModels, LogitsThatDifferFromAnEarlierRowFail) {
     RunOptions options = quiet();
     options.csv = folder / "r.csv";

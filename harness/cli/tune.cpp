@@ -7,6 +7,7 @@
 
 #include "harness/axes.h"
 #include "harness/cli/commands.h"
+#include "harness/cli/info_values.h"
 #include "harness/cli/model_flags.h"
 #include "harness/environment.h"
 #include "harness/measure.h"
@@ -24,8 +25,8 @@ namespace {
 // The part of the budget that comparing plans in the whole model may take.
 constexpr double kModelPart = 0.3;
 
-// Of what a squared ReLU leaves: gates are about as often negative as positive.
-constexpr double kZeros = 0.5;
+// Of what a squared ReLU leaves as int8 where weights are random (kernels/README.md).
+constexpr double kZeros = 0.65;
 
 struct TuneFlags {
     std::string model, shapes, threads, output, csv;
@@ -110,7 +111,8 @@ TuneSubject tune_subject(const TuneFlags& flags, TuneOptions& options) {
     }
     const LoadOptions load = flags.load.options();
     subject.file = std::make_shared<const GgufFile>(flags.model);
-    subject.workload = model_workload(*subject.file, load, flags.zeros.value_or(kZeros));
+    const double stated = trained_activation_zeros(*subject.file).value_or(kZeros);
+    subject.workload = model_workload(*subject.file, load, flags.zeros.value_or(stated));
     // The layouts of the default plan hold one scale.
     subject.standard = subject.workload.row_scales
                            ? stored_plan(*subject.file, load)
@@ -256,8 +258,8 @@ void add_tune(CLI::App& app, int* exit_code) {
         ->capture_default_str();
     command
         ->add_option("--zeros", flags->zeros,
-                     "Share of zeros in what a squared ReLU leaves for ffn_down (default: 0.5), or "
-                     "in the\ninput of shapes (default: 0)")
+                     "Share of zeros in what a squared ReLU leaves for ffn_down (default: what "
+                     "the file\nsays, or 0.65), or in the input of shapes (default: 0)")
         ->check(CLI::Range(0.0, 1.0));
     command->add_option("--csv", flags->csv, "File for the times of every candidate");
     command->add_option("--seed", flags->seed, "Of weights, activations and order")
