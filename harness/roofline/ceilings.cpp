@@ -31,10 +31,11 @@ uint64_t rounds_per_worker(uint64_t footprint, int workers) {
     return rounds;
 }
 
-std::vector<Candidate> read_candidates(const ProbeMemory& memory, uint64_t rounds, int workers) {
-    std::vector<Candidate> candidates;
+std::vector<ProbeCandidate> read_candidates(const ProbeMemory& memory, uint64_t rounds,
+                                            int workers) {
+    std::vector<ProbeCandidate> candidates;
     for (const ReadLoop& loop : read_loops()) {
-        Candidate c;
+        ProbeCandidate c;
         c.name = loop.name();
         c.repeat = [loop, &memory, rounds](int worker, uint64_t passes) {
             return loop.read(memory.part(worker), rounds, passes);
@@ -79,11 +80,11 @@ const Patterns& patterns() {
 }
 
 std::vector<IsaPeak> measure_peaks(ThreadPool& pool, const CeilingOptions& options,
-                                   const std::vector<std::pair<IsaPeak, Candidate>>& probes) {
+                                   const std::vector<std::pair<IsaPeak, ProbeCandidate>>& probes) {
     std::vector<IsaPeak> peaks;
     for (const auto& [peak, probe] : probes) {
         // Each ISA is asked about in its own right, so each gets all its tries.
-        std::vector<Candidate> one{probe};
+        std::vector<ProbeCandidate> one{probe};
         measure_all(pool, one, options);
         peaks.push_back(peak);
         peaks.back().rate = one[0].best;
@@ -96,9 +97,9 @@ std::vector<IsaPeak> measure_peaks(ThreadPool& pool, const CeilingOptions& optio
 // A unit of a register probe: long enough that calling it costs nothing.
 constexpr uint64_t kIterations = 1000;
 
-Candidate register_candidate(const ThreadPool& pool, uint32_t work_per_iteration,
-                             std::function<uint64_t(uint64_t)> probe) {
-    Candidate c;
+ProbeCandidate register_candidate(const ThreadPool& pool, uint32_t work_per_iteration,
+                                  std::function<uint64_t(uint64_t)> probe) {
+    ProbeCandidate c;
     c.repeat = [probe = std::move(probe)](int, uint64_t count) {
         return probe(count * kIterations);
     };
@@ -160,7 +161,7 @@ const ReadCeiling& Ceilings::read(ThreadPool& pool, uint64_t footprint_bytes, Al
     const int workers = pool.threads();
     const uint64_t rounds = rounds_per_worker(footprint, workers);
     const ProbeMemory memory(pool, rounds * TB_PROBE_ROUND_BYTES, kind);
-    std::vector<Candidate> candidates = read_candidates(memory, rounds, workers);
+    std::vector<ProbeCandidate> candidates = read_candidates(memory, rounds, workers);
     measure_all(pool, candidates, options_);
 
     ReadCeiling result;
@@ -173,7 +174,7 @@ const ReadCeiling& Ceilings::read(ThreadPool& pool, uint64_t footprint_bytes, Al
         if (huge >= 0 && part < 0.9)
             add_note(result.note, fmt::format("only {:.0f}% in huge pages", 100 * part));
     }
-    for (const Candidate& c : candidates) {
+    for (const ProbeCandidate& c : candidates) {
         result.probes.push_back({c.name, c.best});
         if (c.best > result.gb_per_s) {
             result.gb_per_s = c.best;
@@ -193,7 +194,7 @@ double Ceilings::read_gb_per_s(ThreadPool& pool, uint64_t footprint_bytes, Alloc
 const std::vector<IsaPeak>& Ceilings::int8_dot_peaks(ThreadPool& pool) {
     std::vector<IsaPeak>& peaks = peaks_["dot|" + pins_key(pool)];
     if (!peaks.empty()) return peaks;
-    std::vector<std::pair<IsaPeak, Candidate>> probes;
+    std::vector<std::pair<IsaPeak, ProbeCandidate>> probes;
     for (const tb_probe_table* table : allowed_probe_tables())
         if (table->dot)
             probes.emplace_back(IsaPeak{table->isa, table->dot_instruction, 0},
@@ -206,7 +207,7 @@ const std::vector<IsaPeak>& Ceilings::int8_dot_peaks(ThreadPool& pool) {
 const std::vector<IsaPeak>& Ceilings::lookup_peaks(ThreadPool& pool) {
     std::vector<IsaPeak>& peaks = peaks_["lookup|" + pins_key(pool)];
     if (!peaks.empty()) return peaks;
-    std::vector<std::pair<IsaPeak, Candidate>> probes;
+    std::vector<std::pair<IsaPeak, ProbeCandidate>> probes;
     for (const tb_probe_table* table : allowed_probe_tables())
         if (table->lookup)
             probes.emplace_back(IsaPeak{table->isa, table->lookup_instruction, 0},
@@ -222,7 +223,7 @@ const std::vector<IsaPeak>& Ceilings::lookup_peaks(ThreadPool& pool) {
 const std::vector<IsaPeak>& Ceilings::float32_fma_peaks(ThreadPool& pool) {
     std::vector<IsaPeak>& peaks = peaks_["fma|" + pins_key(pool)];
     if (!peaks.empty()) return peaks;
-    std::vector<std::pair<IsaPeak, Candidate>> probes;
+    std::vector<std::pair<IsaPeak, ProbeCandidate>> probes;
     for (const tb_probe_table* table : allowed_probe_tables())
         if (table->fma)
             probes.emplace_back(IsaPeak{table->isa, table->fma_instruction, 0},
@@ -236,7 +237,7 @@ const std::vector<IsaPeak>& Ceilings::float32_fma_peaks(ThreadPool& pool) {
 const std::vector<IsaPeak>& Ceilings::mix_peaks(ThreadPool& pool) {
     std::vector<IsaPeak>& peaks = peaks_["mix|" + pins_key(pool)];
     if (!peaks.empty()) return peaks;
-    std::vector<std::pair<IsaPeak, Candidate>> probes;
+    std::vector<std::pair<IsaPeak, ProbeCandidate>> probes;
     for (const tb_probe_table* table : allowed_probe_tables())
         for (uint32_t i = 0; i < table->mix_count; ++i) {
             const tb_probe_mix* mix = &table->mixes[i];

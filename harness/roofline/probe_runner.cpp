@@ -39,7 +39,7 @@ double run_timed(ThreadPool& pool, Body&& body) {
 }
 
 // Runs all workers once, keeps the rate if it is the best yet, and returns the seconds.
-double measure_once(ThreadPool& pool, Candidate& candidate) {
+double measure_once(ThreadPool& pool, ProbeCandidate& candidate) {
     const double seconds =
         run_timed(pool, [&](int worker) { return candidate.repeat(worker, candidate.count); });
     const double work = candidate.work_per_unit * static_cast<double>(candidate.count);
@@ -50,7 +50,7 @@ double measure_once(ThreadPool& pool, Candidate& candidate) {
 // Finds how many units last `seconds` by quadrupling: the cost of one unit is unknown by orders of
 // magnitude, and the first runs also warm caches, pages and the clock. Rates of runs too short for
 // the clock and the start of the workers to be negligible are forgotten.
-void calibrate(ThreadPool& pool, Candidate& candidate, double seconds) {
+void calibrate(ThreadPool& pool, ProbeCandidate& candidate, double seconds) {
     for (candidate.count = 1; candidate.count < (uint64_t{1} << 56); candidate.count *= 4) {
         candidate.best = 0;
         const double taken = measure_once(pool, candidate);
@@ -67,27 +67,27 @@ void calibrate(ThreadPool& pool, Candidate& candidate, double seconds) {
 
 }  // namespace
 
-void measure_all(ThreadPool& pool, std::vector<Candidate>& candidates,
+void measure_all(ThreadPool& pool, std::vector<ProbeCandidate>& candidates,
                  const CeilingOptions& options) {
     double best = 0;
-    for (Candidate& candidate : candidates) {
+    for (ProbeCandidate& candidate : candidates) {
         calibrate(pool, candidate, options.probe_seconds / 4);
         best = std::max(best, candidate.best);
     }
-    std::vector<Candidate*> finalists;
-    for (Candidate& candidate : candidates)
+    std::vector<ProbeCandidate*> finalists;
+    for (ProbeCandidate& candidate : candidates)
         if (candidate.best >= 0.85 * best) finalists.push_back(&candidate);
     std::sort(finalists.begin(), finalists.end(),
-              [](const Candidate* a, const Candidate* b) { return a->best > b->best; });
+              [](const ProbeCandidate* a, const ProbeCandidate* b) { return a->best > b->best; });
     constexpr size_t kMostFinalists = 3;
     if (finalists.size() > kMostFinalists) finalists.resize(kMostFinalists);
-    for (Candidate* candidate : finalists) {
+    for (ProbeCandidate* candidate : finalists) {
         const double units =
             candidate->best * 1e9 * options.probe_seconds / candidate->work_per_unit;
         candidate->count = std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(units)));
     }
     for (int t = 0; t < options.tries; ++t)
-        for (Candidate* candidate : finalists) measure_once(pool, *candidate);
+        for (ProbeCandidate* candidate : finalists) measure_once(pool, *candidate);
 }
 
 }  // namespace tritbench

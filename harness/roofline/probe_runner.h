@@ -12,7 +12,7 @@
 namespace tritbench {
 
 // A probe ready to run: `repeat(worker, count)` does `count` units of work.
-struct Candidate {
+struct ProbeCandidate {
     std::string name;
     std::function<uint64_t(int worker, uint64_t count)> repeat;
     double work_per_unit = 0;  // of all workers together: bytes, multiply-accumulates
@@ -22,7 +22,7 @@ struct Candidate {
 
 // Screens all candidates with one short try, then gives those near the best their full tries,
 // interleaved, so that a quiet moment of the machine is seen by each.
-void measure_all(ThreadPool& pool, std::vector<Candidate>& candidates,
+void measure_all(ThreadPool& pool, std::vector<ProbeCandidate>& candidates,
                  const CeilingOptions& options);
 
 }  // namespace tritbench

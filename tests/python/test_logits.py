@@ -27,7 +27,7 @@ def test_json_is_the_same_numbers(tritbench, small, tmp_path):
     assert record["tokens"] == TOKENS
     assert record["vocab"] == VOCAB
     assert record["plan"] == "default"
-    assert "_" in record["kernel"]
+    assert record["kernel"] == "mixed" or "_" in record["kernel"]
     assert record["model"] == str(small)
     raw = run_logits(tritbench, small, TOKENS, tmp_path / "raw.bin", cache="f16")
     assert np.asarray(record["logits"], np.float32).tobytes() == raw[-1].tobytes()
