@@ -20,6 +20,7 @@
 //
 // Overflow: as in lanes/avx512vnni.h.
 #include "kernels/i2c/active256.h"
+#include "kernels/i2c/call.h"
 #include "kernels/i2r/decoder512.h"
 
 namespace {
@@ -93,39 +94,17 @@ inline void zero_sums(LineSums& acc) {
     }
 }
 
-// What one call multiplies.
-struct Call {
-    const tb_product* p;
-    tb_int8_batch x;
-    float scale;
-    Sink out;
-    const uint8_t* packed;
-    int64_t stride;      // of columns
-    int64_t begin, end;  // lines
-
-    Call(const tb_product* product, int32_t* acc)
-        : p(product),
-          x(tb_int8_open(&product->shape, product->prepared, product->m)),
-          scale(scale_of(product->shape, product->packed)),
-          out{product->y, acc, product->ldy},
-          packed(static_cast<const uint8_t*>(product->packed)),
-          stride(column_bytes(product->shape)),
-          begin(product->n_begin / kLineRows),
-          end(product->n_end > product->n_begin ? (product->n_end + kLineRows - 1) / kLineRows
-                                                : begin) {}
-
-    // From the sums of a line to results.
-    void put(int64_t m, int64_t line, const __m512i* sums, const Token& token) const {
-        for (int64_t s = 0; s < kPanelsOfLine; ++s) {
-            __m512i of[Decoder::kOperands], rows[Decoder::kFields];
-            for (int z = 0; z < Decoder::kOperands; ++z) of[z] = sums[4 * s + z];
-            Decoder::combine(of, rows);
-            const int64_t first = line * kLineRows + s * kPanelRows;
-            const PanelSink<Decoder::kFields> sink(out, first, p->n_begin, p->n_end);
-            sink.put(m, rows, token);
-        }
+// From the sums of a line to results.
+void put_line(const Call& call, int64_t m, int64_t line, const __m512i* sums, const Token& token) {
+    for (int64_t s = 0; s < kPanelsOfLine; ++s) {
+        __m512i of[Decoder::kOperands], rows[Decoder::kFields];
+        for (int z = 0; z < Decoder::kOperands; ++z) of[z] = sums[4 * s + z];
+        Decoder::combine(of, rows);
+        const int64_t first = line * kLineRows + s * kPanelRows;
+        const PanelSink<Decoder::kFields> sink(call.out, first, call.p->n_begin, call.p->n_end);
+        sink.put(m, rows, token);
     }
-};
+}
 
 // ---- one token ----------------------------------------------------------------------------------
 
@@ -159,7 +138,7 @@ void gemv_groups(const Call& call, int64_t m) {
     } while (i < list.count);
     const Token token = token_of(call.x, m, call.scale);
     for (int64_t line = call.begin; line < call.end; ++line) {
-        call.put(m, line, sums + (line - call.begin) * 16, token);
+        put_line(call, m, line, sums + (line - call.begin) * 16, token);
     }
 }
 

@@ -13,6 +13,7 @@
 #define TRITBENCH_KERNELS_I2C_PANELS256_H
 
 #include "kernels/i2c/active256.h"
+#include "kernels/i2c/call.h"
 #include "kernels/i2r/unpack256.h"
 #include "kernels/lanes/avx2.h"
 
@@ -63,31 +64,11 @@ void add_line(const uint8_t* line, int64_t stride, const ActiveColumns& list, in
     }
 }
 
-// What one call multiplies.
-struct Call {
-    const tb_product* p;
-    tb_int8_batch x;
-    float scale;
-    Sink out;
-    const uint8_t* packed;
-    int64_t stride;      // of columns
-    int64_t begin, end;  // lines
-
-    Call(const tb_product* product, int32_t* acc)
-        : p(product),
-          x(tb_int8_open(&product->shape, product->prepared, product->m)),
-          scale(scale_of(product->shape, product->packed)),
-          out{product->y, acc, product->ldy},
-          packed(static_cast<const uint8_t*>(product->packed)),
-          stride(column_bytes(product->shape)),
-          begin(product->n_begin / kLineRows),
-          end(product->n_end > product->n_begin ? (product->n_end + kLineRows - 1) / kLineRows
-                                                : begin) {}
-
-    void put(int64_t m, int64_t line, const int32_t* sums, const Token& token) const {
-        put_rows(out, m, line * kLineRows, kLineRows, sums, token, p->n_begin, p->n_end);
-    }
-};
+// From the sums of a line to results.
+inline void put_line(const Call& call, int64_t m, int64_t line, const int32_t* sums,
+                     const Token& token) {
+    put_rows(call.out, m, line * kLineRows, kLineRows, sums, token, call.p->n_begin, call.p->n_end);
+}
 
 // Scratch: the sums of all lines, then the list.
 template <class Core>
@@ -108,7 +89,7 @@ void gemv_groups(const Call& call, int64_t m) {
     }
     const Token token = token_of(call.x, m, call.scale);
     for (int64_t line = call.begin; line < call.end; ++line) {
-        call.put(m, line, sums + (line - call.begin) * kLineRows, token);
+        put_line(call, m, line, sums + (line - call.begin) * kLineRows, token);
     }
 }
 
