@@ -191,7 +191,7 @@ std::vector<DummyTensor> dummy_tensors(const ModelConfig& c) {
     out.push_back({"output_norm.weight", Kind::Norm, 1, {c.hidden}});
     if (!c.tied_head) out.push_back({"output.weight", Kind::Embedding, 2, {c.hidden, c.vocab}});
     constexpr uint64_t first = 16, per_layer = 16;
-    const std::vector<LinearShape> linears = linear_shapes(c);
+    const auto linears = linear_shapes(c);
     const std::vector<std::tuple<const char*, int64_t, bool>> norms = {
         {"attn_norm", c.hidden, true},
         {"attn_sub_norm", c.heads * c.head_dim, c.sub_norms},

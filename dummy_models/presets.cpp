@@ -91,14 +91,6 @@ const Preset& find_preset(std::string_view name) {
                             nearest->alias.empty() ? nearest->name : nearest->alias, names));
 }
 
-std::vector<LinearShape> linear_shapes(const ModelConfig& c) {
-    const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-    return {{"attn_q", q, c.hidden},       {"attn_k", kv, c.hidden},
-            {"attn_v", kv, c.hidden},      {"attn_output", c.hidden, q},
-            {"ffn_gate", c.ffn, c.hidden}, {"ffn_up", c.ffn, c.hidden},
-            {"ffn_down", c.hidden, c.ffn}};
-}
-
 ParameterCounts count_parameters(const ModelConfig& c) {
     const auto u = [](int64_t value) { return static_cast<uint64_t>(value); };
     ParameterCounts counts;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/linear_shapes.h"
 
 namespace tritbench {
 
@@ -23,14 +24,6 @@ const std::vector<Preset>& presets();
 // By name or alias, in any case of letters. Throws Error suggesting the nearest name and listing
 // all of them.
 const Preset& find_preset(std::string_view name);
-
-// The linear layers of one decoder block, in file order.
-struct LinearShape {
-    const char* role;  // attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down
-    int64_t n;         // output features, rows of W
-    int64_t k;         // input features
-};
-std::vector<LinearShape> linear_shapes(const ModelConfig& config);
 
 struct ParameterCounts {
     uint64_t linear = 0;     // ternary weights

@@ -64,6 +64,9 @@ int64_t parse_count(std::string_view text, int64_t least, const std::string& whe
 // A share, 0 to 1. Throws Error naming `where`.
 double parse_share(std::string_view text, const std::string& where);
 
+// "90", "90s", "2m", "1h" in seconds. Throws Error naming `where`.
+double parse_duration(const std::string& text, const std::string& where);
+
 std::vector<std::string> split_list(std::string_view text, char separator = ',');
 // "; did you mean 'x'?" for the nearest candidate, or "".
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);

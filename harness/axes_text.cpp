@@ -8,6 +8,7 @@
 #include "harness/axes.h"
 #include "kernels/api/edit_distance.h"
 #include "kernels/api/error.h"
+#include "model/printable.h"
 #include "model/thread_pool.h"
 
 namespace tritbench {
@@ -126,6 +127,26 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
     // A word that shares less than half of its letters was not meant.
     if (nearest == candidates.end() || edit_distance(word, *nearest) * 2 > word.size()) return "";
     return fmt::format("; did you mean '{}'?", *nearest);
+}
+
+double parse_duration(const std::string& text, const std::string& where) {
+    size_t used = 0;
+    double value = 0;
+    try {
+        value = std::stod(text, &used);
+    } catch (const std::exception&) {
+        used = 0;
+    }
+    const std::string unit = text.substr(used);
+    const double scale = unit.empty() || unit == "s" ? 1
+                         : unit == "m"               ? 60
+                         : unit == "h"               ? 3600
+                                                     : 0;
+    if (used == 0 || scale == 0 || !(value > 0) || !(value * scale <= 1e6)) {
+        throw Error(fmt::format("{} '{}': expected a time such as 90s, 2m or 1h", where,
+                                printable(text, 40)));
+    }
+    return value * scale;
 }
 
 }  // namespace tritbench

@@ -11,8 +11,9 @@ namespace tritbench {
 namespace {
 
 std::string block_key(const Cell& cell) {
-    return cell.level == Level::Kernel ? "kernel " + kernel_block_key(cell)
-                                       : "e2e " + cell.model.path.string();
+    if (cell.level == Level::Kernel) return "kernel " + kernel_block_key(cell);
+    // The modes of one preset stand side by side.
+    return "e2e " + (cell.model.preset.empty() ? cell.model.path.string() : cell.model.preset);
 }
 
 // Cells with equal keys share weights in memory.

@@ -75,6 +75,10 @@ std::string cell_key(const Cell& cell, const std::string& machine_id) {
                         cell.model.file_bytes, cell.plan->name, plan_text(*cell.plan), cell.prompt,
                         cell.generated, cell.depth, cell.sequences, cell.prefill_batch);
     text += fmt::format("|{}|{}", cache_type_name(cell.cache_type), cell.model.head_type);
+    if (cell.mode != ModelMode::Full) {
+        text += fmt::format("|{}|{}|{}|{}", mode_name(cell.mode), cell.model.name,
+                            cell.layers_distinct(), cell.layers_run());
+    }
     if (cell.load.i2s != I2sLayout::X86) text += fmt::format("|{}", i2s_layout_name(cell.load.i2s));
     for (const TlTile& t : cell.load.tl_tiles) {
         text += fmt::format("|{}x{}:{},{},{}", t.n, t.k, t.BM, t.BK, t.bm);
@@ -91,7 +95,7 @@ std::string counted(int64_t count, const char* what) {
 std::string model_cell_label(const Cell& cell) {
     const std::string kernel = kernel_text(cell);
     std::string text =
-        fmt::format("{} {} {} ", cell.model.path.stem().string(),
+        fmt::format("{} {} {} ", cell.model.name,
                     cell.plan->name == kernel ? kernel : fmt::format("plan {}", cell.plan->name),
                     phase_name(cell.phase));
     if (cell.prompt > 0) text += fmt::format("{}", cell.prompt);
@@ -105,6 +109,12 @@ std::string model_cell_label(const Cell& cell) {
     if (!cell.load.head.empty()) text += fmt::format(", head {}", cell.load.head);
     if (cell.cache_type != CacheType::F16) {
         text += fmt::format(", cache {}", cache_type_name(cell.cache_type));
+    }
+    if (cell.mode == ModelMode::ShapeOnly) text += ", drawn";
+    if (cell.mode == ModelMode::LayerWindow) {
+        text += fmt::format(", window of {}", cell.layers_distinct());
+        if (cell.layers_run() < cell.layers) text += fmt::format(", {} run", cell.layers_run());
+        text += fmt::format(" of {} layers", cell.layers);
     }
     return text + ", " + counted(cell.threads, "thread");
 }
@@ -158,12 +168,15 @@ void set_kernels(Row& row, const Cell& cell) {
 
 void set_model(Row& row, const Cell& cell) {
     row.set(Column::Plan, cell.plan->name);
-    row.set(Column::Model, cell.model.path.stem().string());
-    row.set(Column::ModelFile, cell.model.path.string());
+    row.set(Column::Model, cell.model.name);
+    row.set(Column::ModelMode, mode_name(cell.mode));
+    row.set(Column::LayersDistinct, cell.layers_distinct());
+    row.set(Column::LayersRun, cell.layers_run());
+    if (!cell.drawn) row.set(Column::ModelFile, cell.model.path.string());
     row.set(Column::ModelType, cell.model.type);
     row.set(Column::ModelParameters, cell.model.parameters);
-    row.set(Column::ModelTensorBytes, cell.model.tensor_bytes);
-    row.set(Column::ModelFileBytes, cell.model.file_bytes);
+    if (!cell.drawn) row.set(Column::ModelTensorBytes, cell.model.tensor_bytes);
+    if (!cell.drawn) row.set(Column::ModelFileBytes, cell.model.file_bytes);
     row.set(Column::HeadType, cell.model.head_type);
     row.set(Column::CacheType, cache_type_name(cell.cache_type));
     row.set(Column::PromptTokens, cell.prompt);

@@ -52,8 +52,11 @@ struct Cell {
 
     // e2e level
     ModelInfo model;
+    ModelMode mode = ModelMode::Full;
+    std::shared_ptr<const DummyOptions> drawn;  // null: from model.path
+    int64_t layers = 0;                         // of the model
     std::shared_ptr<const Plan> plan;
-    LoadOptions load;       // how the file is read
+    LoadOptions load;       // how the file is read, and the window of its layers
     int64_t prompt = 0;     // tokens of the timed prompt
     int64_t generated = 0;  // tokens decoded one by one, of each sequence
     int64_t depth = 0;      // tokens in the KV cache before
@@ -69,6 +72,11 @@ struct Cell {
                               // (and what is decoded after it), or a step of decode
 
     int64_t tokens() const { return prompt + generated; }
+    // Layers with weights of their own, and layers that a forward pass runs.
+    int64_t layers_run() const { return load.window.run > 0 ? load.window.run : layers; }
+    int64_t layers_distinct() const {
+        return load.window.distinct > 0 ? load.window.distinct : layers_run();
+    }
     // The kernel: at kernel level the only one, else that with the most weights.
     const tb_kernel& kernel() const { return *kernels.front().kernel; }
     const tb_tile& tile() const { return kernels.front().tile; }

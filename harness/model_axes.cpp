@@ -71,8 +71,10 @@ void add_kernels(Cell& cell, const ModelSource& model) {
         const PlanCall& packer = layer->calls.back();
         // Bytes of the file that are in the kernel's layout are mapped, not repacked.
         if (layer->layout == model.layout) continue;
-        cell.weight_bytes += blocks * packer.kernel->packed_size(&shape, &packer.tile);
+        cell.weight_bytes += static_cast<uint64_t>(cell.layers_distinct()) *
+                             packer.kernel->packed_size(&shape, &packer.tile);
     }
+    if (model.drawn) cell.weight_bytes += 2 * head_weights(model.config);  // the embedding, float16
     if (cell.kernels.empty()) return;
     const auto most = std::max_element(
         cell.kernels.begin(), cell.kernels.end(),
@@ -102,6 +104,9 @@ Cell model_cell(const ModelAxes& axes, const Setting& setting, const Test& test)
     cell.threads = setting.threads;
     cell.repetitions = axes.repetitions;
     cell.model = model.info;
+    cell.mode = model.mode;
+    cell.drawn = model.drawn;
+    cell.layers = model.config.layers;
     cell.plan = setting.plan;
     cell.load = model.load;
     cell.load.head = setting.head;
@@ -159,6 +164,12 @@ std::vector<std::shared_ptr<const Plan>> plans_of(const ModelAxes& axes, const M
         plans.push_back(std::make_shared<const Plan>(plan_of_kernel(*kernel)));
     }
     if (axes.plans.empty()) return plans;
+    if (model.drawn) {
+        for (const std::string& name : axes.plans) {
+            plans.push_back(std::make_shared<const Plan>(plan_named(name, model.config)));
+        }
+        return plans;
+    }
     std::unique_ptr<const GgufFile> file;
     if (fs::exists(model.info.path)) file = std::make_unique<GgufFile>(model.info.path);
     for (const std::string& name : axes.plans) {

@@ -16,7 +16,18 @@ void set_roles(Row& row, const RoleTimes& roles) {
     row.set(Column::PctOutsideProducts, 100 * roles.outside_products(), 2);
 }
 
+// Of the time with all layers, what those that were not run would have taken.
+double extrapolated_pct(const ModelMeasurement& measured) {
+    const RoleTimes& roles = measured.roles;
+    const double layers = roles.total() - roles.head;
+    return 100 * (1 - 1 / measured.layer_factor) * layers / roles.total();
+}
+
 }  // namespace
+
+double touched_bytes(const ModelMeasurement& measured) {
+    return static_cast<double>(measured.bytes_per_step) - measured.skipped_bytes;
+}
 
 double tokens_per_sample(const Cell& cell) {
     return static_cast<double>(cell.phase == Phase::Decode ? cell.sequences : cell.tokens());
@@ -30,6 +41,7 @@ void set_model_times(Row& row, const Cell& cell, const ModelMeasurement& measure
     row.set(Column::TokensPerS, tokens_per_s, 3);
     row.set(Column::TokensPerSNoHead,
             tokens_per_s / (1 - measured.roles.head / measured.roles.total()), 3);
+    row.set(Column::ExtrapolatedPct, extrapolated_pct(measured), 2);
     row.set(Column::GmacPerS, cell.work_macs / median_ns, 3);
     row.set(Column::LoadMs, measured.load_ms, 1);
     set_roles(row, measured.roles);
@@ -43,7 +55,7 @@ void set_model_times(Row& row, const Cell& cell, const ModelMeasurement& measure
     if (cell.phase != Phase::Decode) return;
     row.set(Column::P95Ns, percentile(measured.samples_ns, 0.95), 1);
     row.set(Column::P99Ns, percentile(measured.samples_ns, 0.99), 1);
-    const auto step = static_cast<double>(measured.bytes_per_step);
+    const double step = touched_bytes(measured);
     row.set(Column::Bytes, step / static_cast<double>(cell.sequences), 0);
     row.set(Column::GbPerS, step / median_ns, 3);
 }

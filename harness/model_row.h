@@ -18,7 +18,12 @@ struct ModelMeasurement {
     RoleTimes roles;                     // of a token
     double load_ms = 0;
     uint64_t bytes_per_step = 0;  // of decode
+    double skipped_bytes = 0;     // of these, weights that were not read
+    double layer_factor = 1;      // what times of layers were multiplied with
 };
+
+// Bytes that a decode step touched.
+double touched_bytes(const ModelMeasurement& measured);
 
 // Tokens that one sample stands for: of the prompt, of a step's sequences, or both phases'
 // together.

@@ -32,6 +32,11 @@ std::vector<size_t> proof_order(const std::vector<Model::NamedLinear>& linears) 
     return order;
 }
 
+// With all layers, of which `factor` times fewer were run.
+double whole_time(double ns, double outside_layers, double factor) {
+    return factor > 1 ? outside_layers + (ns - outside_layers) * factor : ns;
+}
+
 }  // namespace
 
 std::string session_key(const Cell& cell) {
@@ -53,7 +58,8 @@ ModelRun::ModelRun(std::shared_ptr<const Model> model, std::shared_ptr<const Pla
       plan_(std::move(plan)),
       pool_(pool),
       seed_(seed),
-      session_(model_, *plan_, pool, size) {
+      session_(model_, *plan_, pool, size),
+      outside_(now_ns) {
     std::uniform_int_distribution<int32_t> any(0, static_cast<int32_t>(model_->config().vocab - 1));
     for (int64_t s = 0; s < size.sequences; ++s) {
         std::mt19937_64 random(seed + static_cast<uint64_t>(s));
@@ -119,12 +125,13 @@ void ModelRun::run_prompt(const Cell& cell, const RepetitionTimes& to) {
     const int64_t begin = now_ns();
     logits_ = session_.forward(tokens(0, cell.depth, cell.prompt));
     if (to.first_token != nullptr) {
-        to.first_token->push_back(static_cast<double>(now_ns() - begin));
+        const auto first = static_cast<double>(now_ns() - begin);
+        to.first_token->push_back(whole_time(first, outside_.total(), layer_factor()));
     }
     for (int64_t i = 0; i < cell.generated; ++i) logits_ = step(cell, cell.depth + cell.prompt + i);
     const int64_t end = now_ns();
     if (to.timeline != nullptr) to.timeline->end_sample();
-    if (to.samples != nullptr) to.samples->push_back(static_cast<double>(end - begin));
+    add_sample(to, static_cast<double>(end - begin));
 }
 
 void ModelRun::run_decode(const Cell& cell, const RepetitionTimes& to) {
@@ -134,7 +141,7 @@ void ModelRun::run_decode(const Cell& cell, const RepetitionTimes& to) {
         logits_ = step(cell, cell.depth + i);
         const int64_t end = now_ns();
         if (to.timeline != nullptr) to.timeline->end_sample();
-        if (to.samples != nullptr) to.samples->push_back(static_cast<double>(end - begin));
+        add_sample(to, static_cast<double>(end - begin));
     }
 }
 
@@ -143,7 +150,16 @@ RepetitionEnd ModelRun::repeat(const Cell& cell, const RepetitionTimes& to) {
     if (to.samples != nullptr) {
         to.samples->reserve(to.samples->size() + static_cast<size_t>(cell.tokens()));
     }
-    session_.observe(to.timeline != nullptr ? to.timeline->observer() : Observer{});
+    Observer observer;
+    if (to.timeline != nullptr) {
+        observer = to.timeline->observer();
+    } else if (to.skipped != nullptr) {
+        observer = to.skipped->observer();
+    } else if (layer_factor() > 1) {
+        outside_.take();
+        observer = outside_.observer();
+    }
+    session_.observe(observer);
     if (cell.phase == Phase::Decode) {
         run_decode(cell, to);
     } else {
@@ -178,8 +194,20 @@ std::string ModelRun::prove_sequences(const Cell& cell, const std::function<void
 
 uint64_t ModelRun::bytes_per_step(const Cell& cell) const {
     const auto mean_depth = static_cast<uint64_t>(cell.depth + (cell.generated + 1) / 2);
-    return model_->linear_bytes() + model_->head_bytes() +
-           static_cast<uint64_t>(cell.sequences) * mean_depth * session_.kv_bytes_per_token();
+    const uint64_t of_layers = model_->linear_bytes() + static_cast<uint64_t>(cell.sequences) *
+                                                            mean_depth *
+                                                            session_.kv_bytes_per_token();
+    return static_cast<uint64_t>(layer_factor() * static_cast<double>(of_layers)) +
+           model_->head_bytes();
+}
+
+double ModelRun::layer_factor() const {
+    return static_cast<double>(model_->config().layers) / static_cast<double>(model_->layers_run());
+}
+
+void ModelRun::add_sample(const RepetitionTimes& to, double ns) {
+    const double outside = outside_.take();
+    if (to.samples != nullptr) to.samples->push_back(whole_time(ns, outside, layer_factor()));
 }
 
 }  // namespace tritbench

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "harness/cell.h"
+#include "harness/model_observers.h"
 #include "harness/timeline.h"
 #include "harness/verify/proof.h"
 #include "model/transformer.h"
@@ -24,6 +25,7 @@ struct RepetitionTimes {
     std::vector<double>* samples = nullptr;      // ns of the prompt, of each step, or of the whole
     std::vector<double>* first_token = nullptr;  // ns until the logits of the prompt's last token
     Timeline* timeline = nullptr;                // of each sample
+    SkippedWeights* skipped = nullptr;           // instead of a timeline
 };
 
 // What a repetition ended with.
@@ -50,13 +52,16 @@ class ModelRun {
     // compares the last logits bit by bit. Empty: equal.
     std::string prove_sequences(const Cell& cell, const std::function<void()>& alive);
 
-    // Bytes that a step of a decode cell reads: linear layers and LM head once, the KV cache of
-    // every sequence at mean depth.
+    // Bytes that a step of a decode cell reads with all layers: linear layers and LM head once, the
+    // KV cache of every sequence at mean depth.
     uint64_t bytes_per_step(const Cell& cell) const;
 
     const Model& model() const { return *model_; }
+    // What times of layers are multiplied with: more than 1 where not all layers are run.
+    double layer_factor() const;
 
   private:
+    void add_sample(const RepetitionTimes& to, double ns);
     void go_to(int64_t sequence, int64_t position);
     std::span<const int32_t> tokens(int64_t sequence, int64_t begin, int64_t count) const;
     std::span<const float> step(const Cell& cell, int64_t position);
@@ -71,6 +76,7 @@ class ModelRun {
     std::vector<std::vector<int32_t>> tokens_;  // of each sequence
     std::vector<int32_t> next_;                 // one of each, for a step
     std::span<const float> logits_;             // of the last call
+    OutsideLayers outside_;                     // of a sample, where not all layers are run
     std::map<std::string, CellProof> proofs_;
     ProductScratch scratch_;
 };

@@ -30,6 +30,7 @@ std::string model_type(const ModelConfig& config, uint64_t parameters, const std
 // What the header of a file says that Model::check found right.
 ModelInfo read_info(const GgufFile& file, const ModelConfig& config, const LoadOptions& load) {
     ModelInfo info;
+    info.name = file.path().stem().string();
     info.path = file.path();
     info.file_bytes = file.file_bytes();
     for (const GgufTensor& tensor : file.tensors()) {
@@ -53,25 +54,24 @@ ModelSource model_file(const fs::path& path, const LoadOptions& load) {
     const bool stays = file.file_bytes() < available_memory_bytes() / 2;
     ThreadPool pool(static_cast<int>(allowed_cpus().size()), {}, false);
     Model::check(file, stays ? &pool : nullptr, load);
-    const ModelConfig config = read_config(file);
-    return {read_info(file, config, load), "", config, load, linear_layout(file, load)};
+    ModelSource source;
+    source.config = read_config(file);
+    source.info = read_info(file, source.config, load);
+    source.load = load;
+    source.layout = linear_layout(file, load);
+    if (load.window.distinct > 0) source.mode = ModelMode::LayerWindow;
+    return source;
 }
 
-ModelSource model_preset(const std::string& preset, const fs::path& folder) {
-    const Preset& found = find_preset(preset);
-    const std::string& name = found.alias.empty() ? found.name : found.alias;
-    const fs::path path = folder / fmt::format("{}-i2_s.gguf", name);
-    if (fs::exists(path)) return model_file(path);
-    DummyOptions options;
-    options.config = found.config;
+namespace {
+
+// What is known of a dummy before it is there.
+ModelSource dummy_model(const Preset& preset) {
     ModelSource source;
-    source.preset = name;
-    source.config = found.config;
-    source.info.path = path;
-    source.info.file_bytes = dummy_file_bytes(options);
-    for (const DummyTensor& tensor : dummy_tensors(found.config)) {
-        const auto bytes = ggml_tensor_bytes(tensor.type(), tensor.ne);
-        source.info.tensor_bytes += bytes.value_or(0);
+    source.config = preset.config;
+    source.info.name = preset.alias.empty() ? preset.name : preset.alias;
+    source.info.preset = source.info.name;
+    for (const DummyTensor& tensor : dummy_tensors(preset.config)) {
         uint64_t elements = 1;
         for (const int64_t extent : tensor.ne) elements *= static_cast<uint64_t>(extent);
         source.info.parameters += elements;
@@ -79,7 +79,44 @@ ModelSource model_preset(const std::string& preset, const fs::path& folder) {
             source.info.head_type = ggml_type_name(tensor.type());
         }
     }
+    return source;
+}
+
+}  // namespace
+
+ModelSource model_preset(const std::string& preset, const fs::path& folder) {
+    const Preset& found = find_preset(preset);
+    ModelSource source = dummy_model(found);
+    const fs::path path = folder / fmt::format("{}-i2_s.gguf", source.info.name);
+    if (fs::exists(path)) {
+        ModelSource there = model_file(path);
+        there.info.preset = source.info.preset;
+        return there;
+    }
+    DummyOptions options;
+    options.config = found.config;
+    source.preset = source.info.name;
+    source.info.name = path.stem().string();
+    source.info.path = path;
+    source.info.file_bytes = dummy_file_bytes(options);
+    for (const DummyTensor& tensor : dummy_tensors(found.config)) {
+        const auto bytes = ggml_tensor_bytes(tensor.type(), tensor.ne);
+        source.info.tensor_bytes += bytes.value_or(0);
+    }
     source.info.type = model_type(found.config, source.info.parameters, "i2_s");
+    return source;
+}
+
+ModelSource model_drawn(const std::string& preset, ModelMode mode, const LoadOptions& load) {
+    const Preset& found = find_preset(preset);
+    ModelSource source = dummy_model(found);
+    source.info.type = model_type(found.config, source.info.parameters, "drawn");
+    source.mode = mode;
+    source.load = load;
+    source.layout = "";  // nothing is mapped
+    DummyOptions options;
+    options.config = found.config;
+    source.drawn = std::make_shared<const DummyOptions>(options);
     return source;
 }
 

@@ -13,7 +13,7 @@
 namespace tritbench {
 
 // Raised whenever a column is added, removed, moved or changes its meaning.
-inline constexpr int kSchemaVersion = 3;
+inline constexpr int kSchemaVersion = 4;
 
 // In file order. kColumns (schema.cpp) has the name, unit and meaning of each.
 enum class Column : int {
@@ -43,6 +43,9 @@ enum class Column : int {
     ActivationZeros,
     Model,
     ModelFile,
+    ModelMode,
+    LayersDistinct,
+    LayersRun,
     ModelType,
     ModelParameters,
     ModelTensorBytes,
@@ -74,6 +77,7 @@ enum class Column : int {
     LoadMs,
     TokensPerS,
     TokensPerSNoHead,
+    ExtrapolatedPct,
     GmacPerS,
     Bytes,
     FootprintBytes,

@@ -58,7 +58,16 @@ constexpr ColumnInfo kColumns[] = {
      "than a kernel that skips zeros has read. Kernel level only.",
      3},
     {"model", "", "Model file without folder and extension; e2e level only.", 1},
-    {"model_file", "", "Model file as it was given.", 3},
+    {"model_file", "", "Model file as it was given; empty where there is none.", 3},
+    {"model_mode", "",
+     "full: every layer from a file; shape_only: every layer drawn in memory; layer_window: fewer "
+     "layers with weights of their own, visited in turn; e2e level only.",
+     4},
+    {"layers_distinct", "", "Layers with weights of their own; e2e level only.", 4},
+    {"layers_run", "",
+     "Layers of a forward pass. Fewer than the model has: the time of the others is extrapolated; "
+     "e2e level only.",
+     4},
     {"model_type", "", "Architecture, parameters, and type of the linear layers in the file.", 3},
     {"model_parameters", "", "Parameters of the model, all tensors counted.", 3},
     {"model_tensor_bytes", "bytes", "Bytes of the tensors in the file.", 3},
@@ -123,6 +132,10 @@ constexpr ColumnInfo kColumns[] = {
      1},
     {"tokens_per_s_no_head", "tokens/s",
      "The same with the time of the LM head taken out: its share in the timeline.", 3},
+    {"extrapolated_pct", "%",
+     "Share of median_ns, and of every figure that follows from it, that is extrapolated: layers "
+     "that were not run, at the time of those that were. 0: all was measured; e2e level only.",
+     4},
     {"gmac_per_s", "GMAC/s",
      "10^9 multiply-accumulates per second at the median: N K M (kernel level); parameters of the "
      "linear layers for every token and of the LM head for the tokens whose logits are computed "
@@ -130,8 +143,8 @@ constexpr ColumnInfo kColumns[] = {
      1},
     {"bytes", "bytes",
      "Bytes moved per product as the kernel declares them (weights, activations, tables, output); "
-     "per decoded token: packed linear layers and LM head, divided by the sequences that share "
-     "them, and KV cache at the mean depth.",
+     "per decoded token: packed linear layers but for the columns that were skipped, and LM head, "
+     "divided by the sequences that share them, and KV cache at the mean depth.",
      1},
     {"footprint_bytes", "bytes",
      "Distinct bytes touched by the timed loop: for cold cells all copies of the weights; for "

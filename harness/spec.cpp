@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "harness/preset_models.h"
 #include "harness/spec_table.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
@@ -105,22 +106,37 @@ LoadOptions read_load_options(const SpecTable& table) {
     return load;
 }
 
+// After the other axes: a mode that is chosen depends on what is to be timed.
+void read_presets(const SpecTable& table, const SpecOptions& options, ModelAxes& axes) {
+    PresetRequest request;
+    request.modes = table.texts("modes", request.modes);
+    request.window.distinct = table.counts("window", 1, {0}).front();
+    request.window.run = table.counts("layers_run", 1, {0}).front();
+    const std::string budget = table.text("budget", "");
+    if (!budget.empty()) request.budget_s = parse_duration(budget, table.at("budget"));
+    request.folder = options.models_folder;
+    for (const std::string& preset : table.texts("models", {})) {
+        for (ModelSource& model : table.located(
+                 "models", [&] { return preset_models(preset, request, axes, "modes"); })) {
+            axes.models.push_back(std::move(model));
+        }
+    }
+}
+
 ModelAxes read_model_axes(const std::string& file, const toml::table& toml, const std::string& name,
                           const SpecOptions& options) {
-    const SpecTable table(file, toml, "[[model_cells]]",
-                          {"models", "files", "kernels", "isa", "prefill", "decode", "depth",
-                           "threads", "repetitions", "i2s_layout", "kernel_config", "plans",
-                           "generate", "sequences", "heads", "cache_types", "prefill_batch"});
+    const SpecTable table(
+        file, toml, "[[model_cells]]",
+        {"models",   "files",      "kernels",     "isa",         "prefill",       "decode",
+         "depth",    "threads",    "repetitions", "i2s_layout",  "kernel_config", "plans",
+         "generate", "sequences",  "heads",       "cache_types", "prefill_batch", "modes",
+         "window",   "layers_run", "budget"});
     if (!table.has("models") && !table.has("files")) table.required("models");
     ModelAxes axes;
     axes.spec = name;
     axes.plans = read_plans(table);
     // Plans stand beside kernels where both are named.
     if (axes.plans.empty() || table.has("kernels")) axes.kernels = read_kernels(table);
-    for (const std::string& preset : table.texts("models", {})) {
-        axes.models.push_back(
-            table.located("models", [&] { return model_preset(preset, options.models_folder); }));
-    }
     const LoadOptions load = read_load_options(table);
     for (const std::string& path : table.texts("files", {})) {
         axes.models.push_back(table.located("files", [&] { return model_file(path, load); }));
@@ -144,6 +160,7 @@ ModelAxes read_model_axes(const std::string& file, const toml::table& toml, cons
     axes.depths = table.counts("depth", 0, axes.depths);
     axes.threads = read_threads(table);
     axes.repetitions = read_repetitions(table, axes.repetitions);
+    read_presets(table, options, axes);
     return axes;
 }
 

@@ -45,7 +45,8 @@ std::string logits_key(const Row& row) {
     for (const Column part : {Column::PromptTokens, Column::GeneratedTokens, Column::DepthTokens}) {
         tokens += row.number(part).value_or(0);
     }
-    return fmt::format("{} {} {} {} {} {}", row[Column::Model], row[Column::ModelFileBytes], tokens,
+    return fmt::format("{} {} {} {} {} {} {} {}", row[Column::Model], row[Column::ModelFileBytes],
+                       row[Column::LayersDistinct], row[Column::LayersRun], tokens,
                        row[Column::HeadType], row[Column::CacheType], weights_kept(row));
 }
 

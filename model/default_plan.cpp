@@ -1,11 +1,13 @@
 #include "model/default_plan.h"
 
-#include <string>
+#include <fmt/format.h>
+
 #include <string_view>
-#include <utility>
+#include <vector>
 
 #include "kernels/api/registry.h"
 #include "model/config.h"
+#include "model/linear_shapes.h"
 #include "model/tensor_table.h"
 #include "model/ternary_matrix.h"
 #include "model/transformer.h"
@@ -14,9 +16,9 @@ namespace tritbench {
 namespace {
 
 uint64_t linear_weights(const ModelConfig& c) {
-    const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-    const int64_t layer = c.hidden * (2 * q + 2 * kv + 3 * c.ffn);
-    return static_cast<uint64_t>(layer) * static_cast<uint64_t>(c.layers);
+    uint64_t layer = 0;
+    for (const LinearShape& s : linear_shapes(c)) layer += static_cast<uint64_t>(s.n * s.k);
+    return layer * static_cast<uint64_t>(c.layers);
 }
 
 // The first of these that runs here.
@@ -44,19 +46,24 @@ const tb_kernel* fastest(bool cached, std::span<const tb_shape> shapes) {
 // Of each tensor: the first layer stands for all. Our own layouts hold no scales of rows.
 bool has_one_scale(const GgufFile& file, const LoadOptions& options) {
     const ModelConfig c = read_config(file);
-    const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-    const std::pair<const char*, tb_shape> linears[] = {
-        {"attn_q", {q, c.hidden}},       {"attn_k", {kv, c.hidden}},
-        {"attn_v", {kv, c.hidden}},      {"attn_output", {c.hidden, q}},
-        {"ffn_gate", {c.ffn, c.hidden}}, {"ffn_up", {c.ffn, c.hidden}},
-        {"ffn_down", {c.hidden, c.ffn}}};
     TensorTable table(file, options);
     ThreadPool caller(1, {}, false);
-    for (const auto& [role, shape] : linears) {
-        const StoredMatrix stored = table.matrix(std::string("blk.0.") + role + ".weight", shape);
+    for (const LinearShape& linear : linear_shapes(c)) {
+        const StoredMatrix stored =
+            table.matrix(fmt::format("blk.0.{}.weight", linear.role), linear.shape());
         if (!TernaryMatrix(caller, stored).one_scale()) return false;
     }
     return true;
+}
+
+bool is_cached(const ModelConfig& c, uint64_t cache_bytes) {
+    return linear_weights(c) / 4 <= cache_bytes / 2;
+}
+
+std::vector<tb_shape> shapes_of(const ModelConfig& c) {
+    std::vector<tb_shape> shapes;
+    for (const LinearShape& linear : linear_shapes(c)) shapes.push_back(linear.shape());
+    return shapes;
 }
 
 Plan named_default(const tb_kernel& kernel) {
@@ -84,19 +91,20 @@ Plan stored_plan(const GgufFile& file, const LoadOptions& options) {
 }
 
 Plan default_plan(const GgufFile& file, const LoadOptions& options, uint64_t cache_bytes) {
-    Plan plan = stored_plan(file, options);
-    plan.name = "default";
-    const tb_kernel& stored = *plan.layers.front().calls.front().kernel;
-    if (stored.weight_kind != TB_WEIGHT_TERNARY) return plan;
-    if (stored.scale_granularity != TB_SCALE_TENSOR && !has_one_scale(file, options)) return plan;
+    Plan kept = stored_plan(file, options);
+    kept.name = "default";
+    const tb_kernel& stored = *kept.layers.front().calls.front().kernel;
+    if (stored.weight_kind != TB_WEIGHT_TERNARY) return kept;
+    if (stored.scale_granularity != TB_SCALE_TENSOR && !has_one_scale(file, options)) return kept;
     const ModelConfig c = read_config(file);
-    const bool cached = linear_weights(c) / 4 <= cache_bytes / 2;
-    const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-    const tb_shape shapes[] = {
-        {q, c.hidden}, {kv, c.hidden}, {c.hidden, q}, {c.ffn, c.hidden}, {c.hidden, c.ffn}};
-    const tb_kernel* best = fastest(cached, shapes);
-    if (best == nullptr) return plan;
-    plan = named_default(*best);
+    return fastest(is_cached(c, cache_bytes), shapes_of(c)) == nullptr
+               ? kept
+               : default_plan_of_config(c, cache_bytes);
+}
+
+Plan default_plan_of_config(const ModelConfig& c, uint64_t cache_bytes) {
+    const tb_kernel* best = fastest(is_cached(c, cache_bytes), shapes_of(c));
+    Plan plan = named_default(best == nullptr ? *best_kernel_of_layout("i2s") : *best);
     if (c.activation == Activation::Relu2) skip_zeros(plan, {c.hidden, c.ffn});
     return plan;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "model/config.h"
 #include "model/gguf.h"
 #include "model/load_options.h"
 #include "model/plan.h"
@@ -22,6 +23,10 @@ Plan stored_plan(const GgufFile& file, const LoadOptions& options = {});
 // AVX-512 makes it faster with prompts too. Weights that are not ternary, or whose rows have scales
 // of their own, stay as they are stored.
 Plan default_plan(const GgufFile& file, const LoadOptions& options, uint64_t cache_bytes);
+
+// What default_plan gives a ternary model of this config with one scale a tensor, from a file whose
+// layout it does not keep, or from none.
+Plan default_plan_of_config(const ModelConfig& config, uint64_t cache_bytes);
 
 // What default_plan gives a model of these shapes that is larger than the caches.
 Plan default_plan_of_shapes(std::span<const tb_shape> shapes);

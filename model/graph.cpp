@@ -77,7 +77,7 @@ void Session::Impl::embed(std::span<const int32_t> tokens) {
         const int64_t row = tokens[static_cast<size_t>(t)];
         float* to = x.as<float>() + t * c.hidden;
         try {
-            model.embedding->values(row, row + 1, to);
+            model.embed(row, to);
             squares.as<float>()[t] = ops.sum_squares(to, c.hidden);
         } catch (...) {
             error.keep(std::current_exception());
@@ -136,6 +136,9 @@ void Session::Impl::multiply_group(int64_t m, std::span<const Projection> group,
     for (size_t i = 0; i < group.size(); ++i) {
         const PackedWeights& weights = group[i].linear->weights;
         products.at(i) = {&weights, group[i].y, weights.shape.n};
+        if (observer.input != nullptr) {
+            observer.input(observer.context, *call.kernel, weights, prepared);
+        }
     }
     const RoleScope scope(observer, Role::Product);
     multiply_all(pool, *call.kernel, {products.data(), group.size()}, prepared, scratch,
@@ -240,7 +243,7 @@ void Session::Impl::add_residual(int64_t m) {
 }
 
 void Session::Impl::run_layer(int64_t index, int64_t m) {
-    const Layer& layer = model.layers[static_cast<size_t>(index)];
+    const Layer& layer = model.layers[static_cast<size_t>(index) % model.layers.size()];
     const float* const known = maxima.as<float>();
     const float* const of_sub_norm = c.sub_norms ? known : nullptr;
     normalise(x.as<float>(), layer.attn_norm, m, normed.as<float>());
@@ -265,7 +268,8 @@ void Session::Impl::run_layer(int64_t index, int64_t m) {
 
 void Session::Impl::run_batch(std::span<const int32_t> tokens) {
     embed(tokens);
-    for (int64_t i = 0; i < c.layers; ++i) run_layer(i, static_cast<int64_t>(tokens.size()));
+    for (int64_t i = 0; i < model.layers_run; ++i)
+        run_layer(i, static_cast<int64_t>(tokens.size()));
 }
 
 // Logits of the rows [first, first + m) of the last batch, row by row.

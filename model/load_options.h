@@ -37,12 +37,20 @@ std::vector<TlTile> read_kernel_config(const std::filesystem::path& path);
 // else.
 std::string parse_head(std::string_view text);
 
+// Part of a model's layers, for sizes that memory cannot hold: layer i has the weights of layer
+// i % distinct. 0: all of them.
+struct LayerWindow {
+    int64_t distinct = 0;  // layers with weights of their own: the first ones
+    int64_t run = 0;       // layers of a forward pass; fewer than all make another model of it
+};
+
 struct LoadOptions {
     I2sLayout i2s = I2sLayout::X86;
     // For TL1 and TL2 tensors without tile keys (tensor_types.h); looked up by shape.
     std::vector<TlTile> tl_tiles;
     // As parse_head has it; "": as the file stores it. The embedding stays as it is stored.
     std::string head;
+    LayerWindow window;
 };
 
 }  // namespace tritbench

@@ -64,7 +64,7 @@ Session::Impl::Impl(std::shared_ptr<const Model> given, const Plan& plan, Thread
       q_dim(model.q_dim()),
       kv_dim(model.kv_dim()),
       positions(static_cast<size_t>(sequences)),
-      cache(c.layers, c.kv_heads, c.head_dim, context, sequences, size.cache),
+      cache(model.layers_run, c.kv_heads, c.head_dim, context, sequences, size.cache),
       rope(context, c.head_dim, c.rope_base, model.rope_factors),
       attention_stride(round16(tb_attention_scratch(c.head_dim, context))) {
     choose_calls(plan);

@@ -14,10 +14,6 @@ const ModelConfig& Model::config() const {
     return impl_->config;
 }
 
-const GgufFile& Model::file() const {
-    return *impl_->file;
-}
-
 std::string_view Model::layout() const {
     const std::string_view first = impl_->linears.front().weights->kernel->layout;
     for (const NamedLinear& linear : impl_->linears) {
@@ -26,10 +22,19 @@ std::string_view Model::layout() const {
     return first;
 }
 
+int64_t Model::layers_distinct() const {
+    return static_cast<int64_t>(impl_->layers.size());
+}
+
+int64_t Model::layers_run() const {
+    return impl_->layers_run;
+}
+
 uint64_t Model::linear_bytes() const {
     uint64_t bytes = 0;
     for (const NamedLinear& linear : impl_->linears) bytes += linear.weights->bytes.size();
-    return bytes;
+    // Layers are alike.
+    return bytes / impl_->layers.size() * static_cast<uint64_t>(impl_->layers_run);
 }
 
 uint64_t Model::head_bytes() const {
@@ -41,22 +46,25 @@ std::string_view Model::head_format() const {
 }
 
 uint64_t Model::packed_bytes_owned() const {
-    uint64_t bytes = impl_->head.storage.size();
+    uint64_t bytes = impl_->head.storage.size() + impl_->embedding.storage.size();
     for (const NamedLinear& linear : impl_->linears) bytes += linear.weights->storage.size();
     return bytes;
 }
 
 uint64_t Model::linear_parameters() const {
-    uint64_t count = 0;
-    for (const NamedLinear& linear : impl_->linears) {
-        const tb_shape shape = linear.weights->shape;
-        count += static_cast<uint64_t>(shape.n * shape.k);
+    uint64_t layer = 0;
+    for (const LinearShape& s : linear_shapes(impl_->config)) {
+        layer += static_cast<uint64_t>(s.n * s.k);
     }
-    return count;
+    return layer * static_cast<uint64_t>(impl_->config.layers);
 }
 
 uint64_t Model::parameters() const {
-    return linear_parameters() + impl_->other_parameters;
+    const ModelConfig& c = impl_->config;
+    const int64_t sub_norms = c.sub_norms ? impl_->q_dim() + c.ffn : 0;
+    const int64_t norms = c.layers * (2 * c.hidden + sub_norms) + c.hidden;
+    const int64_t vectors = c.hidden * c.vocab * (c.tied_head ? 1 : 2);
+    return linear_parameters() + static_cast<uint64_t>(norms + vectors);
 }
 
 std::vector<Model::NamedLinear> Model::linears() const {

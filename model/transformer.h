@@ -29,15 +29,19 @@
 #include "model/load_options.h"
 #include "model/plan.h"
 #include "model/thread_pool.h"
+#include "model/weight_source.h"
 
 namespace tritbench {
 
 enum class Role { Embed, Norm, Prepare, Product, Attention, Activation, Head, Other };
 
 // Told of each role's begin and end on the calling thread. Null function pointers: not wanted.
+// `input`: of the rows that a linear layer is about to multiply, after they were prepared.
 struct Observer {
     void (*begin)(void* context, Role role) = nullptr;
     void (*end)(void* context, Role role) = nullptr;
+    void (*input)(void* context, const tb_kernel& kernel, const PackedWeights& weights,
+                  const PreparedBatch& x) = nullptr;
     void* context = nullptr;
 };
 
@@ -68,14 +72,21 @@ class Model {
     static void check(const GgufFile& file, ThreadPool* pool = nullptr,
                       const LoadOptions& options = {});
 
+    // The same from no file. The embedding is kept as float16, and so is the head unless
+    // LoadOptions::head names another type.
+    static std::shared_ptr<const Model> draw(const WeightSource& source, const Plan& plan,
+                                             ThreadPool& pool, const LoadProgress& progress = {},
+                                             const LoadOptions& options = {});
+
     const ModelConfig& config() const;
-    const GgufFile& file() const;
     std::string_view layout() const;       // of the linear layers; "mixed" if they differ
-    uint64_t linear_bytes() const;         // packed bytes of all linear layers, read once per token
+    int64_t layers_distinct() const;       // with weights of their own: LoadOptions::window
+    int64_t layers_run() const;            // of a forward pass
+    uint64_t linear_bytes() const;         // packed bytes of the linear layers that are run
     uint64_t head_bytes() const;           // bytes of the LM head
     std::string_view head_format() const;  // its layout: "q6_k", "q8_row", ...
     uint64_t packed_bytes_owned() const;   // memory repacking took (0 when mapped)
-    uint64_t linear_parameters() const;
+    uint64_t linear_parameters() const;    // of all layers, in the window or not
     uint64_t parameters() const;
 
     struct NamedLinear {
@@ -84,7 +95,7 @@ class Model {
         const PackedWeights* weights;
     };
     std::vector<NamedLinear> linears() const;  // for proofs on the model's own packed bytes
-    // Canonical rows of a linear layer straight from the file, for the same proofs.
+    // Canonical rows of a linear layer straight from where they come from, for the same proofs.
     RowProvider canonical_rows(const std::string& name) const;
 
     struct Impl;

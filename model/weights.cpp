@@ -23,39 +23,22 @@ std::string where(const GgufFile& file) {
     return printable(file.path().string(), 300);
 }
 
-// What the attention op relies on, whatever read the config.
-void check_config(const GgufFile& file, const ModelConfig& c) {
-    if (c.heads < 1 || c.kv_heads < 1 || c.heads % c.kv_heads != 0) {
-        throw Error(fmt::format("{}: {} attention heads and {} KV heads; expected a multiple",
-                                where(file), c.heads, c.kv_heads));
-    }
-    if (c.head_dim < 2 || c.head_dim % 2 != 0) {
-        throw Error(fmt::format("{}: heads of {} dimensions; expected an even number", where(file),
-                                c.head_dim));
-    }
-}
-
 // The tensors of one layer. Linear layers become jobs; `layer` must stay where it is.
 void find_layer(TensorTable& table, const Model::Impl& model, const std::string& prefix,
                 Layer& layer, std::vector<LinearJob>& jobs) {
     const ModelConfig& c = model.config;
-    const int64_t q = model.q_dim(), kv = model.kv_dim();
+    const int64_t q = model.q_dim();
     layer.attn_norm = table.vector(prefix + "attn_norm.weight", c.hidden);
     layer.ffn_norm = table.vector(prefix + "ffn_norm.weight", c.hidden);
     if (c.sub_norms) {
         layer.attn_sub_norm = table.vector(prefix + "attn_sub_norm.weight", q);
         layer.ffn_sub_norm = table.vector(prefix + "ffn_sub_norm.weight", c.ffn);
     }
-    const std::tuple<const char*, tb_shape, Linear*> linears[] = {
-        {"attn_q", {q, c.hidden}, &layer.q},          {"attn_k", {kv, c.hidden}, &layer.k},
-        {"attn_v", {kv, c.hidden}, &layer.v},         {"attn_output", {c.hidden, q}, &layer.o},
-        {"ffn_gate", {c.ffn, c.hidden}, &layer.gate}, {"ffn_up", {c.ffn, c.hidden}, &layer.up},
-        {"ffn_down", {c.hidden, c.ffn}, &layer.down}};
-    for (const auto& [role, shape, linear] : linears) {
-        const std::string name = prefix + role + ".weight";
-        jobs.push_back({name, table.matrix(name, shape), linear, {}});
-        linear->role = role;
-        linear->output_scale = table.scale(prefix + role + ".scale");
+    for (const auto& [linear, into] : layer.linears(c)) {
+        const std::string name = fmt::format("{}{}.weight", prefix, linear.role);
+        jobs.push_back({name, table.matrix(name, linear.shape()), into, {}});
+        into->role = linear.role;
+        into->output_scale = table.scale(fmt::format("{}{}.scale", prefix, linear.role));
     }
 }
 
@@ -70,15 +53,23 @@ Found find_tensors(Model::Impl& model) {
     TensorTable table(*model.file, model.options);
     Found found;
     const tb_shape vocabulary{c.vocab, c.hidden};
-    model.embedding = table.rows("token_embd.weight", vocabulary);
-    found.head = c.tied_head ? model.embedding : table.rows("output.weight", vocabulary);
+    const StoredMatrix embedding = table.rows("token_embd.weight", vocabulary);
+    model.embed = [embedding](int64_t row, float* to) { embedding.values(row, row + 1, to); };
+    found.head = c.tied_head ? embedding : table.rows("output.weight", vocabulary);
     model.output_norm = table.vector("output_norm.weight", c.hidden);
     if (c.rope == RopeKind::Norm && table.has("rope_freqs.weight")) {
         model.rope_factors = table.factors("rope_freqs.weight", c.head_dim / 2);
     }
-    model.layers.resize(static_cast<size_t>(c.layers));
-    for (size_t i = 0; i < model.layers.size(); ++i) {
-        find_layer(table, model, fmt::format("blk.{}.", i), model.layers[i], found.jobs);
+    model.make_layers();
+    for (size_t i = 0; i < static_cast<size_t>(c.layers); ++i) {
+        const std::string prefix = fmt::format("blk.{}.", i);
+        if (i < model.layers.size()) {
+            find_layer(table, model, prefix, model.layers[i], found.jobs);
+            continue;
+        }
+        Layer outside;  // of the window: it must be there, but is not read
+        std::vector<LinearJob> jobs;
+        find_layer(table, model, prefix, outside, jobs);
     }
     table.refuse_unused(c.architecture);
     return found;
@@ -94,13 +85,7 @@ void will_need(std::span<const std::byte> bytes) {
 // The head runs on the layout that it is stored in, or is packed anew for the one asked for.
 void load_head(Model::Impl& model, const StoredMatrix& head, ThreadPool& pool) {
     const std::string_view stored = head.format().codec->layout;
-    const std::string_view wanted =
-        model.options.head.empty() ? stored : std::string_view(model.options.head);
-    model.head_kernel = best_kernel_of_layout(wanted);  // there is one for every CPU
-    if (model.head_kernel == nullptr || model.head_kernel->weight_kind == TB_WEIGHT_TERNARY) {
-        throw Error(fmt::format("{}: LM head as '{}': expected a float or quantised layout",
-                                where(*model.file), printable(wanted, 40)));
-    }
+    const std::string_view wanted = model.choose_head(stored);
     will_need(head.packed());
     check_values(head, pool);
     const tb_tile tile = default_tile(*model.head_kernel);
@@ -116,31 +101,6 @@ void load_head(Model::Impl& model, const StoredMatrix& head, ThreadPool& pool) {
     model.head = pack_weights(pool, *model.head_kernel, tile, head.shape(), rows);
 }
 
-// Any kernel of a layout may pack for all: the one that serves most tokens.
-void choose_packers(const Plan& plan, std::vector<LinearJob>& jobs) {
-    for (LinearJob& job : jobs) {
-        const tb_shape shape = job.stored.shape();
-        const PlanLayer* layer = plan.find(job.into->role, shape);
-        if (layer == nullptr) {
-            throw Error(
-                fmt::format("plan {}: no layer for {} ({}x{}); expected one for every layer",
-                            printable(plan.name, 100), job.name, shape.n, shape.k));
-        }
-        job.packer = layer->calls.back();
-        const std::string why = why_not_here(*job.packer.kernel);
-        if (why.empty()) continue;
-        throw Error(fmt::format("kernel {}: does not run here: {}", job.packer.kernel->id, why));
-    }
-}
-
-void name_linears(Model::Impl& model, const std::vector<LinearJob>& jobs) {
-    for (const LinearJob& job : jobs) {
-        job.into->index = model.linears.size();
-        model.linears.push_back({job.name, job.into->role, &job.into->weights});
-        model.sources.push_back(job.into);
-    }
-}
-
 }  // namespace
 
 void Model::check(const GgufFile& file, ThreadPool* pool, const LoadOptions& options) {
@@ -148,7 +108,7 @@ void Model::check(const GgufFile& file, ThreadPool* pool, const LoadOptions& opt
     model.file = std::shared_ptr<const GgufFile>(std::shared_ptr<void>(), &file);  // not owned
     model.options = options;
     model.config = read_config(file);
-    check_config(file, model.config);
+    model.origin = where(file);
     check_linears(find_tensors(model).jobs, pool);
 }
 
@@ -165,19 +125,15 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const GgufFile> file, c
     impl->file = std::move(file);
     impl->options = options;
     impl->config = read_config(*impl->file);
-    const ModelConfig& c = impl->config;
-    check_config(*impl->file, c);
+    impl->origin = where(*impl->file);
 
     Found found = find_tensors(*impl);
-    choose_packers(plan, found.jobs);
+    for (LinearJob& job : found.jobs) {
+        job.packer = packer_of(plan, job.name, job.into->role, job.stored.shape());
+    }
     load_linears(found.jobs, pool, progress);
     load_head(*impl, *found.head, pool);
-    name_linears(*impl, found.jobs);
-
-    const int64_t sub_norms = c.sub_norms ? impl->q_dim() + c.ffn : 0;
-    const int64_t norms = c.layers * (2 * c.hidden + sub_norms) + c.hidden;
-    const int64_t vectors_held = c.hidden * c.vocab * (c.tied_head ? 1 : 2);
-    impl->other_parameters = static_cast<uint64_t>(norms + vectors_held);
+    for (const LinearJob& job : found.jobs) impl->add_linear(job.name, *job.into);
     return std::make_shared<const Model>(std::move(impl));
 }
 
@@ -232,7 +188,7 @@ RowProvider Model::canonical_rows(const std::string& name) const {
         if (impl_->linears[i].name == name) return impl_->sources[i]->rows;
     }
     throw Error(
-        fmt::format("{}: tensor {}: not a linear layer of this model", where(file()), name));
+        fmt::format("{}: tensor {}: not a linear layer of this model", impl_->origin, name));
 }
 
 }  // namespace tritbench

@@ -3,10 +3,11 @@
 
 #include <memory>
 
-#include "harness/axes.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/model_flags.h"
 #include "harness/cli/run_command.h"
+#include "harness/preset_models.h"
+#include "harness/progress.h"
 #include "harness/report.h"
 #include "harness/statistics.h"
 #include "kernels/api/error.h"
@@ -16,7 +17,9 @@ namespace tritbench::cli {
 namespace {
 
 struct E2eFlags {
-    std::vector<std::string> files;
+    std::vector<std::string> files, presets;
+    std::string mode = "auto", budget, models_folder = "models";
+    LayerWindow window;
     std::string prompts = "128";
     std::string decodes = "32";
     std::string depths = "0";
@@ -35,15 +38,28 @@ struct E2eFlags {
     RunFlags run;
 
     std::string command_line() const {
-        std::string line = fmt::format(
-            "-m {} -p {} -n {} -d {} -t {} -r {} -b {} -np {} --cache-type {} --head {}",
-            shell_word(fmt::format("{}", fmt::join(files, ","))), shell_word(prompts),
-            shell_word(decodes), shell_word(depths), shell_word(threads), repetitions,
-            shell_word(batches), shell_word(sequences), shell_word(cache_types), shell_word(heads));
+        std::string line =
+            fmt::format("{} -p {} -n {} -d {} -t {} -r {} -b {} -np {} --cache-type {} --head {}",
+                        models(), shell_word(prompts), shell_word(decodes), shell_word(depths),
+                        shell_word(threads), repetitions, shell_word(batches),
+                        shell_word(sequences), shell_word(cache_types), shell_word(heads));
         for (const std::string& pair : pairs) line += " -pg " + shell_word(pair);
         line +=
             kernels.empty() ? " --plan " + shell_word(plans) : " --kernel " + shell_word(kernels);
         return line + load.command_line();
+    }
+
+    std::string models() const {
+        std::string text = "-m " + shell_word(fmt::format("{}", fmt::join(files, ",")));
+        if (!presets.empty()) {
+            text = fmt::format("--preset {} --mode {} --models-folder {}",
+                               shell_word(fmt::format("{}", fmt::join(presets, ","))),
+                               shell_word(mode), shell_word(models_folder));
+        }
+        if (window.distinct > 0) text += fmt::format(" --window {}", window.distinct);
+        if (window.run > 0) text += fmt::format(" --layers-run {}", window.run);
+        if (!budget.empty()) text += " --budget " + shell_word(budget);
+        return text;
     }
 };
 
@@ -60,6 +76,30 @@ std::vector<int64_t> phase_counts(const std::string& text, const std::string& wh
     std::vector<int64_t> values = e2e_counts(text, 0, where);
     std::erase(values, 0);
     return values;
+}
+
+// After the other axes: a mode that is chosen depends on what is to be timed.
+void add_models(const E2eFlags& options, ModelAxes& axes) {
+    if (options.files.empty() == options.presets.empty()) {
+        throw Error("e2e needs either -m FILE.gguf or --preset NAME");
+    }
+    LoadOptions load = options.load.options();
+    load.window = options.window;
+    for (const std::string& file : options.files) axes.models.push_back(model_file(file, load));
+    PresetRequest request;
+    request.modes = split_list(options.mode);
+    request.window = options.window;
+    request.folder = options.models_folder;
+    if (!options.budget.empty()) request.budget_s = parse_duration(options.budget, "--budget");
+    for (const std::string& preset : options.presets) {
+        for (ModelSource& model : preset_models(preset, request, axes, "--mode")) {
+            if (!model.why_mode.empty()) {
+                fmt::print(stderr, "tritbench: {}: {}: {}\n", preset, mode_name(model.mode),
+                           model.why_mode);
+            }
+            axes.models.push_back(std::move(model));
+        }
+    }
 }
 
 ModelAxes e2e_axes(const E2eFlags& options) {
@@ -91,9 +131,8 @@ ModelAxes e2e_axes(const E2eFlags& options) {
     for (const std::string& text : split_list(options.threads)) {
         for (const int t : parse_threads(text, "-t")) axes.threads.push_back(t);
     }
-    const LoadOptions load = options.load.options();
-    for (const std::string& file : options.files) axes.models.push_back(model_file(file, load));
     axes.repetitions = options.repetitions;
+    add_models(options, axes);
     return axes;
 }
 
@@ -117,6 +156,34 @@ void add_test_flags(CLI::App& command, E2eFlags& options) {
         .add_option("--parallel", options.sequences,
                     "Also -np: sequences that are decoded together, one token of each in a step")
         ->capture_default_str();
+}
+
+void add_mode_flags(CLI::App& command, E2eFlags& options) {
+    const char* group = "How much of a model is there (experiments/README.md)";
+    command
+        .add_option("--mode", options.mode,
+                    "auto, full, shape_only or layer_window; a list\nfull: from a file, generated "
+                    "where it is missing\nshape_only: drawn in memory, no file\nlayer_window: "
+                    "fewer layers in memory, visited in turn\nauto: the first that fits memory, "
+                    "disk and --budget")
+        ->capture_default_str()
+        ->group(group);
+    command
+        .add_option("--window", options.window.distinct,
+                    "layer_window, or of a file: layers in memory\n[for presets four times the "
+                    "last-level cache, for files all]")
+        ->check(CLI::PositiveNumber)
+        ->group(group);
+    command
+        .add_option("--layers-run", options.window.run,
+                    "layer_window: layers that are run, the time of the others extrapolated [all]")
+        ->check(CLI::PositiveNumber)
+        ->group(group);
+    command.add_option("--budget", options.budget, "Time that may be taken: 90s, 2m, 1h [any]")
+        ->group(group);
+    command.add_option("--models-folder", options.models_folder, "Where generated files are")
+        ->capture_default_str()
+        ->group(group);
 }
 
 void add_setting_flags(CLI::App& command, E2eFlags& options) {
@@ -146,9 +213,12 @@ void add_e2e(CLI::App& app, int* exit_code) {
     auto options = std::make_shared<E2eFlags>();
     CLI::App* command = app.add_subcommand(
         "e2e", "Measure complete models: tokens per second of prefill (pp) and decode (tg)");
-    command->add_option("-m,--model", options->files, "GGUF files, comma separated")
-        ->required()
-        ->delimiter(',');
+    auto* files = command->add_option("-m,--model", options->files, "GGUF files, comma separated")
+                      ->delimiter(',');
+    command->add_option("--preset", options->presets, "Dummy models by size, comma separated: 7B")
+        ->delimiter(',')
+        ->excludes(files);
+    add_mode_flags(*command, *options);
     add_test_flags(*command, *options);
     add_setting_flags(*command, *options);
     command->add_option("-r,--repetitions", options->repetitions, "Repetitions, interleaved")
@@ -162,9 +232,16 @@ void add_e2e(CLI::App& app, int* exit_code) {
     add_load_flags(*command, options->load);
     add_run_flags(*command, options->run, "--csv");
     command->callback([options, exit_code] {
-        const std::vector<Cell> cells = model_cells(e2e_axes(*options));
+        const ModelAxes axes = e2e_axes(*options);
         const RunOptions run = run_options(options->run, "e2e", options->command_line());
         const auto journal = open_journal(run);
+        install_interrupt_handler();
+        if (!generate_missing(axes.models)) {
+            fmt::print(stderr, "interrupted while generating a model\n");
+            *exit_code = kInterrupted;
+            return;
+        }
+        const std::vector<Cell> cells = model_cells(axes);
         const RunResult result =
             run_and_summarise(cells, run, journal.get(),
                               fmt::format("tritbench e2e {} --csv {}", options->command_line(),

@@ -41,27 +41,6 @@ struct TuneFlags {
     LoadFlags load;
 };
 
-// "90", "90s", "2m", "1h" in seconds.
-double parse_duration(const std::string& text, const char* where) {
-    size_t used = 0;
-    double value = 0;
-    try {
-        value = std::stod(text, &used);
-    } catch (const std::exception&) {
-        used = 0;
-    }
-    const std::string unit = text.substr(used);
-    const double scale = unit.empty() || unit == "s" ? 1
-                         : unit == "m"               ? 60
-                         : unit == "h"               ? 3600
-                                                     : 0;
-    if (used == 0 || scale == 0 || !(value > 0) || !(value * scale <= 1e6)) {
-        throw Error(fmt::format("{} '{}': expected a time such as 90s, 2m or 1h", where,
-                                printable(text, 40)));
-    }
-    return value * scale;
-}
-
 TuneOptions tune_options(const TuneFlags& flags) {
     TuneOptions options;
     options.rules.globs = flags.kernels;

@@ -260,6 +260,10 @@ typedef struct tb_kernel {
     void (*accumulate)(const tb_product* p);
 
     void (*work)(const tb_shape* shape, const tb_tile* tile, int64_t m, tb_work* out);
+
+    /* 1: columns of W whose activation is zero in every token are not read, so that weight_bytes of
+     * work is the most that a product may take */
+    int32_t skips_zeros;
 } tb_kernel;
 
 /* What an ISA file (or a plug-in) exports: its only external symbol. */

@@ -176,6 +176,7 @@ constexpr tb_kernel i2c_descriptor(const char* id, const char* isa, tb_features 
     d.pack = i2c_pack;
     d.unpack = i2c_unpack;
     d.work = i2c_work;
+    d.skips_zeros = 1;
     return d;
 }
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from tritbench_plots.order import split_id
 
-SUPPORTED_SCHEMA_VERSIONS = (1, 2, 3)
+SUPPORTED_SCHEMA_VERSIONS = (1, 2, 3, 4)
 
 # The columns of results/SCHEMA.md that this package reads, by type. Others are kept as text, so
 # that a file of a newer minor layout still loads.
@@ -31,7 +31,7 @@ TEXT_COLUMNS = (
     "spec", "level", "kernel", "layout", "exactness", "tile", "model", "phase", "pins",
     "cache_mode", "ceiling_probe", "logits_hash", "verified", "noise", "status", "reason",
 )
-# Columns of version 3 that are read; files of earlier versions do not have them, so that every
+# Columns of later versions that are read; files of earlier ones do not have them, so that every
 # field of theirs is unknown.
 NUMBER_COLUMNS_3 = (
     "activation_zeros", "prompt_tokens", "generated_tokens", "sequences", "prefill_batch", "max_ns",
@@ -40,6 +40,12 @@ NUMBER_COLUMNS_3 = (
     "role_head_ns", "role_other_ns", "pct_outside_products",
 )
 TEXT_COLUMNS_3 = ("plan", "head_type", "cache_type")
+NUMBER_COLUMNS_4 = ("layers_distinct", "layers_run", "extrapolated_pct")
+TEXT_COLUMNS_4 = ("model_mode",)
+LATER_NUMBER_COLUMNS = (*NUMBER_COLUMNS_3, *NUMBER_COLUMNS_4)
+LATER_TEXT_COLUMNS = (*TEXT_COLUMNS_3, *TEXT_COLUMNS_4)
+# By the version that brought them.
+LATER_COLUMNS = {3: (*TEXT_COLUMNS_3, *NUMBER_COLUMNS_3), 4: (*TEXT_COLUMNS_4, *NUMBER_COLUMNS_4)}
 LEVELS = ("kernel", "e2e")
 PROOFS = ("bitexact", "bounded")
 STATUSES = ("ok", "failed", "unavailable", "crashed", "timeout", "error")
@@ -49,7 +55,7 @@ VERIFIED = (*PROOFS, "no", "")
 IDENTITY = ("source", "machine_id", "level", "kernel", "tile", "model", "n", "k", "batch",
             "activation_zeros", "phase", "depth_tokens", "threads", "pins", "cache_mode", "plan",
             "head_type", "cache_type", "prompt_tokens", "generated_tokens", "sequences",
-            "prefill_batch")
+            "prefill_batch", "model_mode", "layers_distinct", "layers_run")
 
 
 class LoadError(Exception):
@@ -122,14 +128,14 @@ def _parse_row(path: Path, line: int, cells: dict[str, str]) -> dict[str, object
     _choice(path, line, "level", cells["level"], LEVELS)
     _choice(path, line, "status", cells["status"], STATUSES)
     _choice(path, line, "verified", cells["verified"], VERIFIED)
-    if version == str(SUPPORTED_SCHEMA_VERSIONS[-1]):
-        missing = [c for c in (*TEXT_COLUMNS_3, *NUMBER_COLUMNS_3) if c not in cells]
-        if missing:
-            raise LoadError(f"{path}: line 1: missing column {', '.join(missing)} "
-                            "(results/SCHEMA.md)")
-    row: dict[str, object] = dict.fromkeys(TEXT_COLUMNS_3, "")
+    missing = [c for since, columns in LATER_COLUMNS.items() if since <= int(version)
+               for c in columns if c not in cells]
+    if missing:
+        raise LoadError(f"{path}: line 1: missing column {', '.join(missing)} "
+                        "(results/SCHEMA.md)")
+    row: dict[str, object] = dict.fromkeys(LATER_TEXT_COLUMNS, "")
     row.update(cells)
-    for column in (*NUMBER_COLUMNS, *NUMBER_COLUMNS_3):
+    for column in (*NUMBER_COLUMNS, *LATER_NUMBER_COLUMNS):
         row[column] = _number(path, line, column, cells.get(column, ""))
     # What a bar or a line is called: a kernel, or the plan that chose several.
     plan = str(row["plan"])

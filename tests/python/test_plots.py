@@ -11,8 +11,7 @@ import pytest
 
 from tritbench_plots import tables
 from tritbench_plots.cli import main
-from tritbench_plots.load import (NUMBER_COLUMNS_3, TEXT_COLUMNS_3, LoadError, load, load_file,
-                                  proved)
+from tritbench_plots.load import LATER_COLUMNS, LoadError, load, load_file, proved
 from tritbench_plots.order import split_id
 
 COLUMNS = """schema_version run_id utc git_revision git_dirty compiler flags machine_id cpu isa_path
@@ -288,7 +287,8 @@ def test_bad_cells_name_line_and_column(write, change, expected):
 
 # ---- version 3 -----------------------------------------------------------------------------------
 
-COLUMNS_3 = [*COLUMNS, *TEXT_COLUMNS_3, *NUMBER_COLUMNS_3]
+COLUMNS_3 = [*COLUMNS, *LATER_COLUMNS[3]]
+COLUMNS_4 = [*COLUMNS_3, *LATER_COLUMNS[4]]
 
 
 def planned(plan, kernel, phase, tokens_per_s, **other):
@@ -321,6 +321,19 @@ def test_speedups_compare_like_with_like(write):
     assert found == {("f16_avx2", "f16"): 1, ("i2s_avx2", "f16"): 5,
                      ("f16_avx2", "q6_k"): 1, ("i2s_avx2", "q6_k"): 8}
     assert tables.speedup_cells(table)["head"] == list(table["head_type"])
+
+
+def test_a_window_of_another_size_is_another_cell(write):
+    def windowed(distinct, run):
+        return planned("default", "i2r_avx2", "decode", 30, schema_version=4, layers_run=run,
+                       model_mode="layer_window", layers_distinct=distinct, extrapolated_pct=0)
+    rows = [windowed(2, 30), windowed(4, 30), windowed(4, 16), windowed(4, 16)]
+    frame = load([write(rows, columns=COLUMNS_4)])
+    assert sorted(zip(frame["layers_distinct"], frame["layers_run"])) == [(2, 30), (4, 16), (4, 30)]
+    del rows[0]["layers_run"]
+    with pytest.raises(LoadError) as problem:
+        load([write(rows[:1], columns=[c for c in COLUMNS_4 if c != "layers_run"])])
+    assert "missing column layers_run" in str(problem.value)
 
 
 def test_rows_of_another_plan_or_sequences_are_other_cells(write):
