@@ -1,6 +1,7 @@
 #include "harness/named_plan.h"
 
 #include "harness/environment.h"
+#include "harness/model_mode.h"
 #include "kernels/api/registry.h"
 #include "model/default_plan.h"
 #include "model/linear_shapes.h"
@@ -26,7 +27,7 @@ bool fits_memory(const Plan& plan, const ModelConfig& c, const LoadOptions& opti
     const int64_t layers = options.window.distinct > 0 ? options.window.distinct : c.layers;
     const auto head = 2 * static_cast<uint64_t>(c.vocab) * static_cast<uint64_t>(c.hidden);
     return layer_bytes(plan, c) * static_cast<uint64_t>(layers) + head <=
-           available_memory_bytes() / 10 * 9;
+           usable_bytes(available_memory_bytes());
 }
 
 }  // namespace
@@ -35,7 +36,10 @@ Plan plan_named(const std::string& name, const GgufFile& file, const LoadOptions
     if (name == "stored") return stored_plan(file, options);
     if (name != "default") return read_plan(name);
     Plan plan = default_plan(file, options, last_level_cache_bytes());
-    return fits_memory(plan, read_config(file), options) ? plan : stored_plan(file, options);
+    const ModelConfig config = read_config(file);
+    if (fits_memory(plan, config, options)) return plan;
+    Plan stored = stored_plan(file, options);
+    return layer_bytes(stored, config) < layer_bytes(plan, config) ? stored : plan;
 }
 
 Plan plan_named(const std::string& name, const ModelConfig& config) {
