@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <numeric>
 #include <sstream>
 
 #include "kernels/api/edit_distance.h"
@@ -24,18 +23,17 @@ Preset parse_preset(const std::string& line, int number) {
     std::istringstream in(line);
     Preset preset;
     ModelConfig& c = preset.config;
-    std::string head, rest;
-    in >> preset.name >> preset.alias >> c.hidden >> c.ffn >> c.layers >> c.heads >> c.kv_heads >>
-        c.vocab >> c.context >> c.rope_base >> head >> preset.source;
-    if (!in || (in >> rest) || (head != "tied" && head != "separate")) {
-        throw Error(fmt::format("presets.txt, line {}: '{}', expected 12 columns as in its heading",
-                                number, printable(line)));
+    std::string architecture, head, rest;
+    in >> preset.name >> preset.alias >> architecture >> c.hidden >> c.ffn >> c.layers >> c.heads >>
+        c.kv_heads >> c.head_dim >> c.vocab >> c.context >> c.rope_base >> head >> preset.source;
+    if (!in || (in >> rest) || (head != "tied" && head != "separate") ||
+        !set_architecture(c, architecture)) {
+        throw Error(fmt::format("presets.txt, line {}: '{}', expected 14 columns as in its heading",
+                                number, printable(line, 200)));
     }
     if (preset.alias == "-") preset.alias.clear();
-    c.architecture = "bitnet-b1.58";
     c.name = "dummy-" + (preset.alias.empty() ? preset.name : preset.alias);
     c.tied_head = head == "tied";
-    if (c.heads > 0) c.head_dim = c.hidden / c.heads;
     check_shape(c);
     return preset;
 }
@@ -96,6 +94,7 @@ ParameterCounts count_parameters(const ModelConfig& c) {
     ParameterCounts counts;
     for (const LinearShape& s : linear_shapes(c)) counts.linear += u(c.layers) * u(s.n) * u(s.k);
     counts.embedding = u(c.vocab) * u(c.hidden);
+    if (!c.tied_head) counts.head = counts.embedding;
     // attn_norm, ffn_norm, and where the graph has them attn_sub_norm, ffn_sub_norm; output_norm.
     const uint64_t sub_norms = c.sub_norms ? u(c.heads) * u(c.head_dim) + u(c.ffn) : 0;
     counts.norms = u(c.layers) * (2 * u(c.hidden) + sub_norms) + u(c.hidden);
@@ -123,17 +122,6 @@ void check_shape(const ModelConfig& c) {
     if (c.head_dim < 2 || c.head_dim % 2 != 0) {
         throw Error(fmt::format("the head size hidden / heads = {} is odd, but RoPE rotates pairs",
                                 c.head_dim));
-    }
-    for (const LinearShape& s : linear_shapes(c)) {
-        if (s.n * s.k % 128 == 0) continue;
-        const int64_t step = 128 / std::gcd(s.n, int64_t{128});
-        const int64_t below = s.k / step * step;
-        const std::string fits =
-            below > 0 ? fmt::format("{} or {}", below, below + step) : std::to_string(below + step);
-        throw Error(
-            fmt::format("{} is {} x {} (N x K): N * K must be a multiple of 128 for i2_s; "
-                        "with this N, K = {} would do",
-                        s.role, s.n, s.k, fits));
     }
 }
 

@@ -15,7 +15,7 @@ struct Preset {
     std::string name;    // "125M", "BitNet-b1.58-2B-4T"
     std::string alias;   // "2B-4T"; empty for none
     std::string source;  // as in presets.txt
-    ModelConfig config;  // architecture bitnet-b1.58, name "dummy-<alias or name>"
+    ModelConfig config;  // name "dummy-<alias or name>"
 };
 
 // All presets, in the order of presets.txt.
@@ -26,15 +26,16 @@ const std::vector<Preset>& presets();
 const Preset& find_preset(std::string_view name);
 
 struct ParameterCounts {
-    uint64_t linear = 0;     // ternary weights
-    uint64_t embedding = 0;  // counted once, also when the head is a matrix of its own
+    uint64_t linear = 0;  // ternary weights
+    uint64_t embedding = 0;
+    uint64_t head = 0;  // where it is a matrix of its own
     uint64_t norms = 0;
-    uint64_t total() const { return linear + embedding + norms; }
+    uint64_t total() const { return linear + embedding + head + norms; }
 };
 ParameterCounts count_parameters(const ModelConfig& config);
 
-// Throws Error (which number, what it is, what is allowed) unless a decoder of this shape exists
-// and its linear layers can be stored as I2_S.
+// Throws Error (which number, what it is, what is allowed) unless a decoder of this shape exists.
+// Whether a format can hold it is another question: check_formats.
 void check_shape(const ModelConfig& config);
 
 // The text of presets.txt, compiled in, and its parser (throws Error naming the line).

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -30,6 +31,41 @@ constexpr uint64_t tensor_word(uint64_t key) {
     return mix64(~key - kGolden);
 }
 
+// Words that are made at a time: stored by one loop, and read by another as vectors of 16 bits,
+// long after the first has left the store buffers.
+constexpr size_t kWords = 256;
+using Words = std::array<uint64_t, kWords>;
+
+inline void fill_words(uint64_t key, uint64_t begin, size_t count, Words& words) {
+    for (size_t i = 0; i < count; ++i) words[i] = word(key, begin + i);
+}
+
+inline uint16_t bits_at(const Words& words, size_t i) {
+    uint16_t bits = 0;
+    std::memcpy(&bits, reinterpret_cast<const char*>(words.data()) + 2 * i, sizeof(bits));
+    return bits;
+}
+
+// What becomes of elements [begin, begin + out.size()) of `words`. In 16 bits throughout, and a
+// loop for each law of signs, which compilers vectorise.
+void trits_of(const Words& words, size_t begin, TritShares shares, std::span<int8_t> out) {
+    const auto zero = static_cast<uint16_t>(shares.zero);
+    const auto plus = static_cast<uint16_t>(shares.plus);
+    if (plus == 0) {
+        for (size_t i = 0; i < out.size(); ++i) {
+            const uint16_t bits = bits_at(words, begin + i);
+            const auto sign = static_cast<uint16_t>((bits & 1U) * 2 - 1);
+            out[i] = static_cast<int8_t>(bits < zero ? uint16_t{0} : sign);
+        }
+        return;
+    }
+    for (size_t i = 0; i < out.size(); ++i) {
+        const uint16_t bits = bits_at(words, begin + i);
+        const auto sign = static_cast<uint16_t>(bits < plus ? 0xFFFF : 1);
+        out[i] = static_cast<int8_t>(bits < zero ? uint16_t{0} : sign);
+    }
+}
+
 // 16 random bits to an I2_S code: 1 (zero) below the threshold, else 0 (-1) or 2 (+1) by the low
 // bit. The threshold is even, so both are equally likely.
 constexpr uint16_t code_of(uint16_t bits, uint16_t threshold) {
@@ -37,15 +73,13 @@ constexpr uint16_t code_of(uint16_t bits, uint16_t threshold) {
 }
 
 // 128 weights, 32 bytes: byte j holds elements j, 32+j, 64+j, 96+j from its high bits down.
-void pack_block(uint64_t key, uint64_t block, uint16_t threshold, std::byte* out) {
-    std::array<uint64_t, 32> words;
-    for (uint64_t i = 0; i < 32; ++i) words[i] = word(key, block * 32 + i);
-    std::array<uint16_t, 128> codes;
-    std::memcpy(codes.data(), words.data(), sizeof(codes));
-    for (uint16_t& code : codes) code = code_of(code, threshold);
+void pack_block(const Words& words, size_t begin, uint16_t threshold, std::byte* out) {
     for (size_t j = 0; j < 32; ++j) {
-        out[j] = static_cast<std::byte>(codes[j] << 6 | codes[32 + j] << 4 | codes[64 + j] << 2 |
-                                        codes[96 + j]);
+        const auto code = [&](size_t i) {
+            return code_of(bits_at(words, begin + 32 * i + j), threshold);
+        };
+        out[j] = static_cast<std::byte>(
+            static_cast<uint16_t>(code(0) << 6 | code(1) << 4 | code(2) << 2 | code(3)));
     }
 }
 
@@ -68,6 +102,13 @@ constexpr std::array<uint16_t, 1021> f16_table() {
 
 constexpr std::array<uint16_t, 1021> kF16 = f16_table();
 
+// Sums of the four lower and of the four upper bytes of a word, in lanes 0 and 2 of 16 bits.
+constexpr uint64_t byte_sums(uint64_t word) {
+    constexpr uint64_t bytes = 0x00FF00FF00FF00FF;
+    const uint64_t pairs = (word & bytes) + ((word >> 8) & bytes);
+    return pairs + (pairs >> 16);
+}
+
 }  // namespace
 
 uint32_t zero_threshold(double zeros) {
@@ -78,34 +119,77 @@ uint32_t zero_threshold(double zeros) {
     return static_cast<uint32_t>(std::floor(zeros * 32768 + 0.5)) * 2;
 }
 
-void dummy_trits(uint64_t seed, uint64_t tensor_index, tb_shape shape, int64_t row_begin,
-                 int64_t row_end, double zeros, int8_t* out) {
+TritShares trit_shares(double zeros, double positive) {
+    TritShares shares{zero_threshold(zeros), 0};
+    if (!(positive >= 0.01 && positive <= 0.99)) {
+        throw Error(
+            fmt::format("positive is {}, expected a share of 0.01 to 0.99 of the weights that are "
+                        "not zero",
+                        positive));
+    }
+    if (positive == kDummyPositive) return shares;
+    const double nonzero = 65536.0 - shares.zero;
+    shares.plus = shares.zero + static_cast<uint32_t>(std::floor(nonzero * (1 - positive) + 0.5));
+    return shares;
+}
+
+double TritShares::positive() const {
+    return plus == 0 ? kDummyPositive : (65536.0 - plus) / (65536.0 - zero);
+}
+
+void dummy_trit_stream(uint64_t seed, uint64_t tensor_index, TritShares shares, uint64_t begin,
+                       std::span<int8_t> out) {
     const uint64_t key = tensor_key(seed, tensor_index);
-    const auto threshold = static_cast<uint16_t>(zero_threshold(zeros));
-    const auto end = static_cast<uint64_t>(row_end) * static_cast<uint64_t>(shape.k);
-    for (auto e = static_cast<uint64_t>(row_begin) * static_cast<uint64_t>(shape.k); e < end; ++e) {
-        const auto bits = static_cast<uint16_t>(word(key, e / 4) >> (16 * (e % 4)));
-        *out++ = static_cast<int8_t>(code_of(bits, threshold) - 1);
+    Words words;
+    while (!out.empty()) {
+        const size_t first = begin % 4;
+        const size_t take = std::min(4 * kWords - first, out.size());
+        fill_words(key, begin / 4, (first + take + 3) / 4, words);
+        trits_of(words, first, shares, out.first(take));
+        begin += take;
+        out = out.subspan(take);
     }
 }
 
-float dummy_scale(uint64_t seed, uint64_t tensor_index, int64_t k, double zeros) {
+void dummy_trits(uint64_t seed, uint64_t tensor_index, tb_shape shape, int64_t row_begin,
+                 int64_t row_end, double zeros, int8_t* out) {
+    dummy_trit_stream(seed, tensor_index, trit_shares(zeros),
+                      static_cast<uint64_t>(row_begin) * static_cast<uint64_t>(shape.k),
+                      {out, static_cast<size_t>((row_end - row_begin) * shape.k)});
+}
+
+uint32_t scale_spread_steps(double spread) {
+    if (!(spread >= 0 && spread <= kDummyMostScaleSpread)) {
+        throw Error(
+            fmt::format("scale spread is {}, expected 0 to {}", spread, kDummyMostScaleSpread));
+    }
+    return static_cast<uint32_t>(std::floor(spread * 1024 + 0.5));
+}
+
+float dummy_scale(uint64_t seed, uint64_t tensor_index, int64_t k, double zeros, double spread) {
     const double nonzero = 1.0 - zero_threshold(zeros) / 65536.0;  // exact
     const double ideal = 1.0 / std::sqrt(static_cast<double>(k) * nonzero);
     int exponent = 0;
     const double fraction = std::frexp(ideal, &exponent);  // 0.5 to 1
     const double rounded = std::floor(fraction * 256 + 0.5);
-    const uint64_t factor =
-        56 + (tensor_word(tensor_key(seed, tensor_index)) >> 32) * 17 / (uint64_t{1} << 32);
-    return static_cast<float>(std::ldexp(rounded * static_cast<double>(factor), exponent - 8 - 6));
+    const auto step = static_cast<double>((tensor_word(tensor_key(seed, tensor_index)) >> 32) * 17 /
+                                          (uint64_t{1} << 32));
+    // Of 8192, 14 bits: with the 9 of `rounded` they fit a float.
+    const double factor = 8192 + scale_spread_steps(spread) * (step - 8);
+    return static_cast<float>(std::ldexp(rounded * factor, exponent - 8 - 13));
 }
 
 void dummy_i2s(uint64_t seed, uint64_t tensor_index, double zeros, uint64_t byte_begin,
                std::span<std::byte> out) {
     const uint64_t key = tensor_key(seed, tensor_index);
     const auto threshold = static_cast<uint16_t>(zero_threshold(zeros));
-    for (size_t at = 0; at + 32 <= out.size(); at += 32) {
-        pack_block(key, (byte_begin + at) / 32, threshold, &out[at]);
+    Words words;
+    for (size_t at = 0; at < out.size(); at += kWords) {  // a word is four weights, and so a byte
+        const size_t bytes = std::min(kWords, out.size() - at);
+        fill_words(key, byte_begin + at, bytes, words);
+        for (size_t i = 0; i + 32 <= bytes; i += 32) {
+            pack_block(words, 4 * i, threshold, &out[at + i]);
+        }
     }
 }
 
@@ -140,13 +224,26 @@ bool dummy_silent(uint64_t seed, uint64_t tensor_index, uint64_t row, double sha
 
 void dummy_f16(uint64_t seed, uint64_t tensor_index, uint64_t begin, std::span<uint16_t> out) {
     const uint64_t key = tensor_key(seed, tensor_index);
-    constexpr uint64_t bytes = 0x00FF00FF00FF00FF;
     for (size_t at = 0; at < out.size(); at += 2) {
-        const uint64_t w = word(key, (begin + at) / 2);
-        const uint64_t pairs = (w & bytes) + ((w >> 8) & bytes);  // four sums of two bytes
-        const uint64_t sums = pairs + (pairs >> 16);              // of four: in lanes 0 and 2
+        const uint64_t sums = byte_sums(word(key, (begin + at) / 2));
         out[at] = kF16[sums & 0xFFFF];
         if (at + 1 < out.size()) out[at + 1] = kF16[(sums >> 32) & 0xFFFF];
+    }
+}
+
+void dummy_embedding(uint64_t seed, uint64_t tensor_index, uint64_t begin, std::span<float> out) {
+    const uint64_t key = tensor_key(seed, tensor_index);
+    const auto value = [](uint64_t sum) {
+        return static_cast<float>(static_cast<int32_t>(sum & 0xFFFF) - 510) / 8192.0F;
+    };
+    size_t at = 0;
+    if (begin % 2 != 0 && !out.empty()) {
+        out[at++] = value(byte_sums(word(key, begin / 2)) >> 32);
+    }
+    for (; at < out.size(); at += 2) {
+        const uint64_t sums = byte_sums(word(key, (begin + at) / 2));
+        out[at] = value(sums);
+        if (at + 1 < out.size()) out[at + 1] = value(sums >> 32);
     }
 }
 

@@ -16,21 +16,48 @@ namespace tritbench {
 
 constexpr uint32_t kDummyVersion = 1;
 constexpr double kDummyMostZeros = 0.99;
+constexpr double kDummyPositive = 0.5;
+constexpr double kDummyScaleSpread = 0.125;
+constexpr double kDummyMostScaleSpread = 0.9;
 
 // The share of zeros is a multiple of 2/65536, so that +1 and -1 stay exactly as likely as each
 // other. Returns it in units of 1/65536. Throws Error unless 0 <= zeros <= kDummyMostZeros.
 uint32_t zero_threshold(double zeros);
+
+// What becomes of the 16 random bits of a weight: 0 below `zero`, else +1 or -1 by the lowest bit,
+// or where that is not to be even, by whether they reach `plus`.
+struct TritShares {
+    uint32_t zero = 0;
+    uint32_t plus = 0;  // 0: the lowest bit
+
+    // Of the weights that are not 0, as it comes out of whole 65536ths.
+    double positive() const;
+};
+
+// The share of zeros, and of +1 among the others. Throws Error unless zero_threshold takes the
+// first and 0.01 <= positive <= 0.99.
+TritShares trit_shares(double zeros, double positive = kDummyPositive);
+
+// Elements [begin, begin + out.size()) of a ternary tensor, row after row: -1, 0, +1.
+void dummy_trit_stream(uint64_t seed, uint64_t tensor_index, TritShares shares, uint64_t begin,
+                       std::span<int8_t> out);
 
 // Rows [row_begin, row_end) of the ternary tensor N x K = shape: -1, 0, +1, [rows][K] without gaps.
 void dummy_trits(uint64_t seed, uint64_t tensor_index, tb_shape shape, int64_t row_begin,
                  int64_t row_end, double zeros, int8_t* out);
 
 // The scale of a ternary tensor: 1/sqrt(K * (1 - zeros)), so that features keep their size, rounded
-// to 8 bits, times a factor of 56/64 to 72/64 of the tensor's own, so that mixed-up scales show.
-float dummy_scale(uint64_t seed, uint64_t tensor_index, int64_t k, double zeros);
+// to 8 bits, times a factor of the tensor's own, 1 - spread to 1 + spread in 17 steps, so that
+// mixed-up scales show. `spread` counts in 1024ths; 0 makes all scales of a K alike, and at most
+// 0.9 keeps the largest within 19 times the smallest. Throws Error on others.
+float dummy_scale(uint64_t seed, uint64_t tensor_index, int64_t k, double zeros,
+                  double spread = kDummyScaleSpread);
+// The spread in 1024ths. Throws Error unless 0 <= spread <= 0.9.
+uint32_t scale_spread_steps(double spread);
 
-// The same weights as I2_S codes in the 128/32 layout: bytes [byte_begin, byte_begin + out.size())
-// of the packed tensor, without its scale. Both must be multiples of 32.
+// The same weights, with signs as likely as each other, as I2_S codes in the 128/32 layout: bytes
+// [byte_begin, byte_begin + out.size()) of the packed tensor, without its scale. Both must be
+// multiples of 32.
 void dummy_i2s(uint64_t seed, uint64_t tensor_index, double zeros, uint64_t byte_begin,
                std::span<std::byte> out);
 
@@ -52,6 +79,9 @@ bool dummy_silent(uint64_t seed, uint64_t tensor_index, uint64_t row, double sha
 // sum of four random bytes, centred, / 8192: nearly normal with standard deviation 0.018, every
 // value exact in float16.
 void dummy_f16(uint64_t seed, uint64_t tensor_index, uint64_t begin, std::span<uint16_t> out);
+
+// The same numbers as float32; `begin` may be odd.
+void dummy_embedding(uint64_t seed, uint64_t tensor_index, uint64_t begin, std::span<float> out);
 
 // Elements [begin, begin + out.size()) of a norm: 48/64 to 80/64 in steps of 1/64. Not constant 1,
 // so that a norm that is left out or mixed up shows.

@@ -74,7 +74,8 @@ void add_kernels(Cell& cell, const ModelSource& model) {
         cell.weight_bytes += static_cast<uint64_t>(cell.layers_distinct()) *
                              packer.kernel->packed_size(&shape, &packer.tile);
     }
-    if (model.drawn) cell.weight_bytes += 2 * head_weights(model.config);  // the embedding, float16
+    if (model.drawn())
+        cell.weight_bytes += 2 * head_weights(model.config);  // the embedding, float16
     if (cell.kernels.empty()) return;
     const auto most = std::max_element(
         cell.kernels.begin(), cell.kernels.end(),
@@ -105,7 +106,7 @@ Cell model_cell(const ModelAxes& axes, const Setting& setting, const Test& test)
     cell.repetitions = axes.repetitions;
     cell.model = model.info;
     cell.mode = model.mode;
-    cell.drawn = model.drawn;
+    if (model.drawn()) cell.drawn = model.dummy;
     cell.layers = model.config.layers;
     cell.plan = setting.plan;
     cell.load = model.load;
@@ -164,7 +165,7 @@ std::vector<std::shared_ptr<const Plan>> plans_of(const ModelAxes& axes, const M
         plans.push_back(std::make_shared<const Plan>(plan_of_kernel(*kernel)));
     }
     if (axes.plans.empty()) return plans;
-    if (model.drawn) {
+    if (model.drawn()) {
         for (const std::string& name : axes.plans) {
             plans.push_back(std::make_shared<const Plan>(plan_named(name, model.config)));
         }

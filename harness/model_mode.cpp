@@ -10,8 +10,6 @@
 namespace tritbench {
 namespace {
 
-// Of the memory that is available; the rest is for buffers and for what others take meanwhile.
-constexpr double kMemoryShare = 0.92;
 // A file is written at this rate on an ordinary disk, and weights are drawn as fast.
 constexpr double kWriteBytesPerSecond = 0.5e9;
 
@@ -34,6 +32,10 @@ LayerWindow shortened(const ModelNeeds& needs, const ModelLimits& limits, int64_
 }
 
 }  // namespace
+
+uint64_t usable_bytes(uint64_t available) {
+    return available / 100 * 92;
+}
 
 std::string_view mode_name(ModelMode mode) {
     switch (mode) {
@@ -66,7 +68,7 @@ int64_t least_window(const ModelNeeds& needs, uint64_t last_level_cache) {
 }
 
 ModeChoice choose_mode(const ModelNeeds& needs, const ModelLimits& limits) {
-    const auto memory = static_cast<uint64_t>(kMemoryShare * static_cast<double>(limits.memory));
+    const uint64_t memory = usable_bytes(limits.memory);
     const uint64_t whole = packed(needs, needs.layers);
     const int64_t distinct = least_window(needs, limits.last_level_cache);
     const bool in_time = limits.budget_s <= 0 || needs.seconds <= limits.budget_s;

@@ -44,6 +44,9 @@ struct ModelLimits {
     double budget_s = 0;  // 0: no limit
 };
 
+// Of the memory that is available; the rest is for buffers and for what others take meanwhile.
+uint64_t usable_bytes(uint64_t available);
+
 struct ModeChoice {
     ModelMode mode = ModelMode::Full;
     LayerWindow window;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "dummy_models/formats.h"
 #include "dummy_models/generator.h"
 #include "dummy_models/presets.h"
 #include "harness/environment.h"
@@ -66,8 +67,12 @@ ModelSource model_file(const fs::path& path, const LoadOptions& load) {
 namespace {
 
 // What is known of a dummy before it is there.
-ModelSource dummy_model(const Preset& preset) {
+ModelSource dummy_model(const Preset& preset, const std::string& format) {
+    DummyOptions options;
+    options.config = preset.config;
+    parse_linear_formats(format, options.formats);
     ModelSource source;
+    source.dummy = std::make_shared<const DummyOptions>(options);
     source.config = preset.config;
     source.info.name = preset.alias.empty() ? preset.name : preset.alias;
     source.info.preset = source.info.name;
@@ -84,39 +89,39 @@ ModelSource dummy_model(const Preset& preset) {
 
 }  // namespace
 
-ModelSource model_preset(const std::string& preset, const fs::path& folder) {
+ModelSource model_preset(const std::string& preset, const fs::path& folder,
+                         const std::string& format) {
     const Preset& found = find_preset(preset);
-    ModelSource source = dummy_model(found);
-    const fs::path path = folder / fmt::format("{}-i2_s.gguf", source.info.name);
+    ModelSource source = dummy_model(found, format);
+    // A list of formats, or their tiles, would make an awkward name.
+    std::string suffix = format;
+    std::replace_if(
+        suffix.begin(), suffix.end(), [](char c) { return c == ',' || c == '=' || c == ':'; }, '-');
+    const fs::path path = folder / fmt::format("{}-{}.gguf", source.info.name, suffix);
     if (fs::exists(path)) {
         ModelSource there = model_file(path);
         there.info.preset = source.info.preset;
         return there;
     }
-    DummyOptions options;
-    options.config = found.config;
     source.preset = source.info.name;
     source.info.name = path.stem().string();
     source.info.path = path;
-    source.info.file_bytes = dummy_file_bytes(options);
-    for (const DummyTensor& tensor : dummy_tensors(found.config)) {
-        const auto bytes = ggml_tensor_bytes(tensor.type(), tensor.ne);
-        source.info.tensor_bytes += bytes.value_or(0);
-    }
-    source.info.type = model_type(found.config, source.info.parameters, "i2_s");
+    source.info.file_bytes = dummy_file_bytes(*source.dummy);
+    source.info.tensor_bytes = source.info.file_bytes;  // but for the header, until it is there
+    const DummyFormats& formats = source.dummy->formats;
+    source.info.type =
+        model_type(found.config, source.info.parameters, linear_formats_name(formats));
+    if (formats.linear) source.layout = formats.linear->codec->layout;
     return source;
 }
 
 ModelSource model_drawn(const std::string& preset, ModelMode mode, const LoadOptions& load) {
     const Preset& found = find_preset(preset);
-    ModelSource source = dummy_model(found);
+    ModelSource source = dummy_model(found, "i2_s");
     source.info.type = model_type(found.config, source.info.parameters, "drawn");
     source.mode = mode;
     source.load = load;
     source.layout = "";  // nothing is mapped
-    DummyOptions options;
-    options.config = found.config;
-    source.drawn = std::make_shared<const DummyOptions>(options);
     return source;
 }
 
@@ -130,15 +135,13 @@ bool generate_missing(const std::vector<ModelSource>& models) {
             throw Error(fmt::format("{}: cannot be made a folder for models: {}",
                                     path.parent_path().string(), problem.message()));
         }
-        DummyOptions options;
-        options.config = model.config;
         ThreadPool pool(static_cast<int>(allowed_cpus().size()), {}, false);
         Progress progress("generating " + path.string(), model.info.file_bytes, "B");
         const auto tick = [&](uint64_t done, uint64_t) {
             progress.update(done);
             return !interrupted();
         };
-        if (!generate_dummy(options, path, pool, tick)) return false;
+        if (!generate_dummy(*model.dummy, path, pool, tick)) return false;
         progress.finish();
     }
     return true;

@@ -29,19 +29,23 @@ struct ModelInfo {
 // A model file, the preset that it will be generated from, or one that is drawn in memory.
 struct ModelSource {
     ModelInfo info;
-    std::string preset;  // not empty: generate info.path from it before measuring
+    std::string preset;  // not empty: generate info.path from `dummy` before measuring
     ModelConfig config;
     LoadOptions load;            // with the window of the mode
     std::string layout = "i2s";  // of the linear layers in the file: its kernels map them
     ModelMode mode = ModelMode::Full;
     std::string why_mode;                       // if it was chosen
-    std::shared_ptr<const DummyOptions> drawn;  // null: from info.path
+    std::shared_ptr<const DummyOptions> dummy;  // of a preset
+
+    bool drawn() const { return info.path.empty(); }
 };
 
 // Reads the file's header. Throws Error if it is no model that can be run.
 ModelSource model_file(const std::filesystem::path& path, const LoadOptions& load = {});
-// <folder>/<preset>-i2_s.gguf, to be generated if it is not there. Throws Error on an unknown name.
-ModelSource model_preset(const std::string& preset, const std::filesystem::path& folder);
+// <folder>/<preset>-<format>.gguf, to be generated if it is not there; formats as `gen --format`
+// has them. Throws Error on an unknown name.
+ModelSource model_preset(const std::string& preset, const std::filesystem::path& folder,
+                         const std::string& format = "i2_s");
 // The same dummy in memory: shape_only, or the window in `load`.
 ModelSource model_drawn(const std::string& preset, ModelMode mode, const LoadOptions& load);
 // Generates what is missing, with progress. False when interrupted.

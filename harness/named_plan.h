@@ -12,8 +12,8 @@
 namespace tritbench {
 
 // "default" or "stored" (default_plan.h), with the last-level cache of this machine; else a plan's
-// file. Throws Error. Where memory has no room for the default plan it is the stored one, and says
-// so by its name.
+// file. Throws Error. Where memory has no room for the default plan and the stored one takes less,
+// it is that, and says so by its name.
 Plan plan_named(const std::string& name, const GgufFile& file, const LoadOptions& options);
 // Of a model that is drawn: "stored" is what its file would be stored in.
 Plan plan_named(const std::string& name, const ModelConfig& config);

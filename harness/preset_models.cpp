@@ -57,7 +57,7 @@ double seconds_of_tests(const ModelAxes& axes, double step_bytes, double token_m
 
 ModelSource in_mode(const std::string& preset, ModelMode mode, const LayerWindow& window,
                     const PresetRequest& request) {
-    if (mode == ModelMode::Full) return model_preset(preset, request.folder);
+    if (mode == ModelMode::Full) return model_preset(preset, request.folder, request.format);
     LoadOptions load;
     load.window = window;
     return model_drawn(preset, mode, load);
@@ -103,7 +103,7 @@ ModelNeeds needs_of(const ModelSource& drawn, const ModelSource& file, const Mod
 std::vector<ModelSource> preset_models(const std::string& preset, const PresetRequest& request,
                                        const ModelAxes& axes, const std::string& where) {
     std::vector<ModelSource> models;
-    const ModelSource file = model_preset(preset, request.folder);
+    const ModelSource file = model_preset(preset, request.folder, request.format);
     const ModelSource drawn = model_drawn(preset, ModelMode::ShapeOnly, {});
     const ModelNeeds needs = needs_of(drawn, file, axes);
     for (const std::string& name : request.modes) {

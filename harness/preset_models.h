@@ -14,7 +14,8 @@ struct PresetRequest {
     std::vector<std::string> modes = {"full"};  // or "auto": choose_mode of model_mode.h
     LayerWindow window;                         // of layer_window; 0: the least window, all run
     double budget_s = 0;                        // of all that is timed; 0: no limit
-    std::filesystem::path folder;               // of generated files
+    std::string format = "i2_s";                // of generated files, as `gen --format` has it
+    std::filesystem::path folder;               // where they are
 };
 
 // The preset once in each mode. `axes` has all but the models: what is timed, and with which plans.

@@ -114,6 +114,7 @@ void read_presets(const SpecTable& table, const SpecOptions& options, ModelAxes&
     request.window.run = table.counts("layers_run", 1, {0}).front();
     const std::string budget = table.text("budget", "");
     if (!budget.empty()) request.budget_s = parse_duration(budget, table.at("budget"));
+    request.format = table.text("format", request.format);
     request.folder = options.models_folder;
     for (const std::string& preset : table.texts("models", {})) {
         for (ModelSource& model : table.located(
@@ -130,7 +131,7 @@ ModelAxes read_model_axes(const std::string& file, const toml::table& toml, cons
         {"models",   "files",      "kernels",     "isa",         "prefill",       "decode",
          "depth",    "threads",    "repetitions", "i2s_layout",  "kernel_config", "plans",
          "generate", "sequences",  "heads",       "cache_types", "prefill_batch", "modes",
-         "window",   "layers_run", "budget"});
+         "window",   "layers_run", "budget",      "format"});
     if (!table.has("models") && !table.has("files")) table.required("models");
     ModelAxes axes;
     axes.spec = name;

@@ -32,7 +32,8 @@ ModelConfig small_config() {
     return c;
 }
 
-// total_params of the published shapes: linear layers, embedding once, norms.
+// total_params of the published shapes: linear layers, embedding, head where it is
+// separate, norms.
 TEST(Presets, ParameterCountsAreThePublishedOnes) {
     const std::map<std::string, uint64_t> published = {{"125M", 128446464},
                                                        {"350M", 360074240},
@@ -49,7 +50,12 @@ TEST(Presets, ParameterCountsAreThePublishedOnes) {
                                                        {"2.5B", 2461322240},
                                                        {"bitnet_b1_58-large", 728842752},
                                                        {"bitnet_b1_58-3B", 3324387840},
-                                                       {"BitNet-b1.58-2B-4T", 2412820480}};
+                                                       {"BitNet-b1.58-2B-4T", 2412820480},
+                                                       {"Falcon3-1B", 1669408768},
+                                                       {"Falcon3-3B", 3227655168},
+                                                       {"Falcon3-7B", 7455550464},
+                                                       {"Falcon3-10B", 10305653760},
+                                                       {"Llama3-8B", 8030261248}};
     EXPECT_EQ(presets().size(), published.size());
     for (const auto& [name, total] : published) {
         EXPECT_EQ(count_parameters(find_preset(name).config).total(), total) << name;
@@ -94,9 +100,17 @@ TEST(Presets, UnknownNameSuggestsTheNearest) {
 
 TEST(Presets, BadLinesAreNamed) {
     EXPECT_HAS(error_of([] { parse_presets("# x\nA - 1 2 3\n"); }), "presets.txt, line 2");
-    EXPECT_HAS(error_of([] { parse_presets("A - 128 128 1 1 1 9 9 9 tied s more"); }), "line 1");
-    EXPECT_HAS(error_of([] { parse_presets("A - 128 128 1 1 1 9 9 9 knotted s"); }), "line 1");
-    EXPECT_EQ(parse_presets("A - 128 128 1 1 1 9 9 9 separate s").at(0).config.tied_head, false);
+    EXPECT_HAS(error_of([] { parse_presets("A - llama 128 128 1 1 1 128 9 9 9 tied s more"); }),
+               "line 1");
+    EXPECT_HAS(error_of([] { parse_presets("A - llama 128 128 1 1 1 128 9 9 9 knotted s"); }),
+               "line 1");
+    EXPECT_HAS(error_of([] { parse_presets("A - lama 128 128 1 1 1 128 9 9 9 tied s"); }),
+               "line 1");
+    const ModelConfig c = parse_presets("A - llama 128 128 1 2 1 32 9 9 9 separate s").at(0).config;
+    EXPECT_FALSE(c.tied_head);
+    EXPECT_FALSE(c.sub_norms);
+    EXPECT_EQ(c.activation, Activation::Silu);
+    EXPECT_EQ(c.head_dim, 32);
 }
 
 TEST(Shapes, ImpossibleNumbersAreRefused) {
@@ -120,6 +134,14 @@ TEST(Shapes, ImpossibleNumbersAreRefused) {
     EXPECT_HAS(with([](ModelConfig& c) { c.kv_heads = 4; }),
                "kv-heads is 4, which does not divide");
     EXPECT_HAS(with([](ModelConfig& c) { c.heads = c.kv_heads = 64, c.head_dim = 3; }), "odd");
+}
+
+TEST(Shapes, WhatI2sCannotHoldIsRefused) {
+    const auto with = [](auto change) {
+        DummyOptions options{small_config()};
+        change(options.config);
+        return error_of([&] { check_dummy(options); });
+    };
     // 192 x 322: ffn_down has N = 192, so K must be even; ffn_gate has N = 322 and K = 192: even N
     // gives 192 * 322 = 61824 = 483 * 128, which fits. An odd ffn does not.
     EXPECT_EQ(with([](ModelConfig& c) { c.ffn = 322; }), "");
@@ -127,7 +149,7 @@ TEST(Shapes, ImpossibleNumbersAreRefused) {
     EXPECT_HAS(
         with([](ModelConfig& c) { c.hidden = 12, c.heads = c.kv_heads = 6, c.head_dim = 2; }),
         "attn_q is 12 x 12 (N x K): N * K must be a multiple of 128 for i2_s; with this N, "
-        "K = 32 would do");
+        "K = 32 would do; formats that hold it: ");
 }
 
 TEST(Weights, TritsHaveTheStatedShareOfZerosAndBalancedSigns) {

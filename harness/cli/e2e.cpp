@@ -18,7 +18,7 @@ namespace {
 
 struct E2eFlags {
     std::vector<std::string> files, presets;
-    std::string mode = "auto", budget, models_folder = "models";
+    std::string mode = "auto", format = "i2_s", budget, models_folder = "models";
     LayerWindow window;
     std::string prompts = "128";
     std::string decodes = "32";
@@ -52,9 +52,9 @@ struct E2eFlags {
     std::string models() const {
         std::string text = "-m " + shell_word(fmt::format("{}", fmt::join(files, ",")));
         if (!presets.empty()) {
-            text = fmt::format("--preset {} --mode {} --models-folder {}",
+            text = fmt::format("--preset {} --mode {} --format {} --models-folder {}",
                                shell_word(fmt::format("{}", fmt::join(presets, ","))),
-                               shell_word(mode), shell_word(models_folder));
+                               shell_word(mode), shell_word(format), shell_word(models_folder));
         }
         if (window.distinct > 0) text += fmt::format(" --window {}", window.distinct);
         if (window.run > 0) text += fmt::format(" --layers-run {}", window.run);
@@ -89,6 +89,7 @@ void add_models(const E2eFlags& options, ModelAxes& axes) {
     PresetRequest request;
     request.modes = split_list(options.mode);
     request.window = options.window;
+    request.format = options.format;
     request.folder = options.models_folder;
     if (!options.budget.empty()) request.budget_s = parse_duration(options.budget, "--budget");
     for (const std::string& preset : options.presets) {
@@ -180,6 +181,9 @@ void add_mode_flags(CLI::App& command, E2eFlags& options) {
         ->check(CLI::PositiveNumber)
         ->group(group);
     command.add_option("--budget", options.budget, "Time that may be taken: 90s, 2m, 1h [any]")
+        ->group(group);
+    command.add_option("--format", options.format, "full: of the file, as gen --format has it")
+        ->capture_default_str()
         ->group(group);
     command.add_option("--models-folder", options.models_folder, "Where generated files are")
         ->capture_default_str()

@@ -99,6 +99,12 @@ void print_summary(const GgufFile& file, const Totals& totals,
             c.head_dim, c.vocab, c.context, activation_name(c.activation), rope_kind_name(c.rope),
             c.rope_base, c.sub_norms ? "with" : "no", c.tied_head ? "tied" : "separate");
     }
+    if (const auto dummy = dummy_facts(file)) {
+        fmt::print(
+            "dummy: random weights (version {}, seed {}), {:.4f} of them zero, {:.4f} of the "
+            "others positive, scales spread by {:.4f}\n",
+            dummy->version, dummy->seed, dummy->zeros, dummy->positive, dummy->scale_spread);
+    }
     if (zeros) {
         fmt::print("zeros: {:.4f} of the {} ternary weights of linear layers\n", zeros->value(),
                    zeros->weights);

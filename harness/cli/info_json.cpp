@@ -56,6 +56,16 @@ json model_json(const ModelConfig& c) {
             {"head_dim", c.head_dim},         {"tied_head", c.tied_head}};
 }
 
+json dummy_json(const DummyFacts& facts) {
+    json out = {{"version", facts.version},
+                {"seed", facts.seed},
+                {"zeros", facts.zeros},
+                {"positive", facts.positive},
+                {"scale_spread", facts.scale_spread}};
+    if (facts.ffn_zeros) out["ffn_zeros"] = *facts.ffn_zeros;
+    return out;
+}
+
 }  // namespace
 
 void print_json(const GgufFile& file, const Totals& totals, const std::vector<TensorCheck>& checks,
@@ -93,6 +103,7 @@ void print_json(const GgufFile& file, const Totals& totals, const std::vector<Te
     } else {
         out["model"] = model_json(read_config(file));
     }
+    if (const auto dummy = dummy_facts(file)) out["dummy"] = dummy_json(*dummy);
     if (zeros) out["zero_fraction"] = zeros->value();
     // Texts in a file need not be UTF-8.
     fmt::print("{}\n", out.dump(2, ' ', false, json::error_handler_t::replace));

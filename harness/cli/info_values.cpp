@@ -1,5 +1,6 @@
 #include "harness/cli/info_values.h"
 
+#include "dummy_models/weights.h"
 #include "kernels/api/error.h"
 #include "model/config.h"
 #include "model/ternary_matrix.h"
@@ -117,6 +118,22 @@ std::optional<double> trained_activation_zeros(const GgufFile& file) {
         sum += *fraction;
     }
     return sum / static_cast<double>(layers->count);
+}
+
+std::optional<DummyFacts> dummy_facts(const GgufFile& file) {
+    const std::string keys = "tritbench.dummy.";
+    const GgufValue* seed = file.find(keys + "seed");
+    if (seed == nullptr || !std::holds_alternative<uint64_t>(*seed)) return std::nullopt;
+    DummyFacts facts;
+    facts.seed = std::get<uint64_t>(*seed);
+    facts.version = static_cast<uint64_t>(file.integer(keys + "version", 0));
+    facts.zeros = file.number(keys + "zero_fraction", 0);
+    facts.positive = file.number(keys + "positive", kDummyPositive);
+    facts.scale_spread = file.number(keys + "scale_spread", kDummyScaleSpread);
+    if (file.find(keys + "ffn_zeros") != nullptr) {
+        facts.ffn_zeros = file.number(keys + "ffn_zeros");
+    }
+    return facts;
 }
 
 }  // namespace tritbench::cli

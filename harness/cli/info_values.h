@@ -48,4 +48,14 @@ std::optional<ZeroFraction> zero_fraction(const GgufFile& file, const LoadOption
 // ffn_down, if the file says it (`convert` copies it from a config.json that does).
 std::optional<double> trained_activation_zeros(const GgufFile& file);
 
+// What the weights of a dummy model are, as the file states it; keys that it leaves out have the
+// defaults of dummy_models/weights.h.
+struct DummyFacts {
+    uint64_t version = 0, seed = 0;
+    double zeros = 0, positive = 0, scale_spread = 0;
+    std::optional<double> ffn_zeros;
+};
+// Empty if the file is not one.
+std::optional<DummyFacts> dummy_facts(const GgufFile& file);
+
 }  // namespace tritbench::cli

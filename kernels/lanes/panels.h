@@ -52,6 +52,8 @@ template <class Format>
 struct Panels {
     static constexpr int64_t kRows = 16 * Format::kFields;
     static constexpr int64_t kCodes = Format::kColumns * kRows;  // of a step
+    static constexpr int64_t kLine = 64;                         // columns packed together
+    static_assert(kLine % Format::kColumns == 0);
 
     static int64_t count(const tb_shape& s) { return (s.n + kRows - 1) / kRows; }
     static int64_t steps(const tb_shape& s) {
@@ -87,11 +89,16 @@ struct Panels {
         for (int64_t row = row_begin; row < row_end; row += kRows) {
             const int64_t rows = row_end - row < kRows ? row_end - row : kRows;
             const int8_t* trits = w->trits + (row - row_begin) * w->ld;
-            for (int64_t k = 0; k < s->k; k += Format::kColumns) {
-                if (!pack_step(trits + k, w->ld, rows, s->k - k, bytes_of_panel)) {
+            for (int64_t k = 0; k < s->k; k += kLine) {
+                uint8_t codes[kLine / Format::kColumns * kCodes];
+                const int64_t columns = s->k - k < kLine ? s->k - k : kLine;
+                if (!gather(trits + k, w->ld, rows, columns, codes)) {
                     return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
                 }
-                bytes_of_panel += Format::kStepBytes;
+                for (int64_t c = 0; c < columns; c += Format::kColumns) {
+                    Format::encode(codes + c / Format::kColumns * kCodes, bytes_of_panel);
+                    bytes_of_panel += Format::kStepBytes;
+                }
             }
         }
         if (row_end == s->n) {
@@ -101,25 +108,29 @@ struct Panels {
         return {TB_OK, nullptr};
     }
 
-    static bool pack_step(const int8_t* trits, int64_t ld, int64_t rows, int64_t columns_left,
-                          uint8_t* bytes_of_step) {
-        uint8_t codes[kCodes];
-        memset(codes, 0, sizeof codes);  // the trit 0, where there is no weight
-        const int64_t columns = columns_left < Format::kColumns ? columns_left : Format::kColumns;
+    // Codes of up to kLine columns of a panel, step after step; false for what is no trit. A line
+    // of each row at a time: rows are often a multiple of 4096 bytes apart, and then all of a panel
+    // meet in one set of the cache.
+    static bool gather(const int8_t* trits, int64_t ld, int64_t rows, int64_t columns,
+                       uint8_t* codes) {
+        // 1 is the trit 0, where there is no weight.
+        if (rows < kRows) memset(codes, 1, kLine / Format::kColumns * kCodes);
+        uint8_t line[kLine], most = 0;
+        memset(line, 1, sizeof line);
         for (int64_t r = 0; r < rows; ++r) {
             const int8_t* row = trits + r * ld;
-            int64_t c = 0;
-            for (; c + 4 <= columns; c += 4) memcpy(codes + at(r, c), row + c, 4);
-            for (; c < columns; ++c) memcpy(codes + at(r, c), row + c, 1);
+            if (columns == kLine) {
+                for (int64_t c = 0; c < kLine; ++c) line[c] = static_cast<uint8_t>(row[c] + 1);
+            } else {
+                for (int64_t c = 0; c < columns; ++c) line[c] = static_cast<uint8_t>(row[c] + 1);
+            }
+            for (int64_t c = 0; c < kLine; ++c) most = line[c] > most ? line[c] : most;
+            for (int64_t c = 0; c < kLine; c += 4) {
+                const int64_t step = c / Format::kColumns;
+                memcpy(codes + step * kCodes + at(r, c % Format::kColumns), line + c, 4);
+            }
         }
-        int bad = 0;
-        for (int64_t i = 0; i < kCodes; ++i) {
-            codes[i] = static_cast<uint8_t>(codes[i] + 1);
-            bad |= codes[i] > 2;
-        }
-        if (bad != 0) return false;
-        Format::encode(codes, bytes_of_step);
-        return true;
+        return most <= 2;
     }
 
     static tb_status unpack(const tb_shape* s, const tb_tile*, const void* packed,

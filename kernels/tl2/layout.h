@@ -139,26 +139,45 @@ int64_t tl2_pack_row_step(const tb_shape*, const tb_tile* tile) {
     return tl2_tile(tile).bm;
 }
 
-// Row r of `at.n`, with zeros behind the columns of the matrix and below its last row.
-void tl2_pack_row(const Places& at, int64_t r, const int8_t* trits, int64_t k, uint8_t* bytes) {
-    const auto trit = [&](int64_t c) { return trits != nullptr && c < k ? trits[c] : 0; };
-    const int64_t byte = byte_of_row(r);
-    for (int64_t c = 0; c < at.k3; c += 3) {
-        const int v = 9 * trit(c) + 3 * trit(c + 1) + trit(c + 2);
-        const auto nibble = static_cast<uint8_t>(v < 0 ? -v : v);
-        uint8_t& index = bytes[at.index_at(r, c) + byte];
-        index =
-            c % 6 == 0 ? static_cast<uint8_t>(nibble << 4) : static_cast<uint8_t>(index | nibble);
-        if (v >= 0) continue;
-        const int64_t bit = 15 - 2 * (c % 24 / 3) - r % 32 / 16;
-        uint8_t& sign = bytes[at.sign_at(r, c) + 2 * (r % 16) + bit / 8];
-        sign = static_cast<uint8_t>(sign | 1 << bit % 8);
+// Row i of a block: 24 columns, at the block's bytes of them in the index plane and the sign plane.
+inline void tl2_pack_triples(const int8_t* trits, int64_t i, uint8_t* index, uint8_t* signs) {
+    unsigned minus = 0;
+    for (int g = 0; g < 4; ++g) {
+        const int8_t* t = trits + 6 * g;
+        const int high = 9 * t[0] + 3 * t[1] + t[2], low = 9 * t[3] + 3 * t[4] + t[5];
+        index[32 * g + byte_of_row(i)] =
+            static_cast<uint8_t>((high < 0 ? -high : high) << 4 | (low < 0 ? -low : low));
+        minus |= (high < 0 ? 2U : 0U) << (14 - 4 * g) | (low < 0 ? 2U : 0U) << (12 - 4 * g);
+    }
+    minus >>= i / 16;
+    uint8_t* word = signs + 2 * (i % 16);
+    word[0] = static_cast<uint8_t>(word[0] | (minus & 0xff));
+    word[1] = static_cast<uint8_t>(word[1] | minus >> 8);
+}
+
+// The 32 rows from row r of `at.n` on, of which `rows` are there: the others, and what is behind
+// the columns of the matrix, are zeros. The sign plane is zero before.
+inline void tl2_pack_block(const Places& at, int64_t r, const int8_t* trits, int64_t ld,
+                           int64_t rows, int64_t k, uint8_t* bytes) {
+    constexpr int8_t none[kSignColumns] = {0};
+    for (int64_t c = 0; c < at.k3; c += kSignColumns) {
+        uint8_t* index = bytes + at.index_at(r, c);
+        uint8_t* signs = bytes + at.sign_at(r, c);
+        for (int64_t i = 0; i < kBlockRows; ++i) {
+            tl2_pack_triples(i < rows ? trits + i * ld + c : none, i, index, signs);
+        }
     }
     for (int64_t c = 0; c < at.k2; c += 4) {
-        const int64_t from = at.k3 + c;
-        const int high = 3 * trit(from) + trit(from + 1) + 4;
-        const int low = 3 * trit(from + 2) + trit(from + 3) + 4;
-        bytes[at.pair_at(r, c) + byte] = static_cast<uint8_t>(high << 4 | low);
+        uint8_t* pairs = bytes + at.pair_at(r, c);
+        const int64_t left = k - at.k3 - c;
+        for (int64_t i = 0; i < kBlockRows; ++i) {
+            int8_t t[4] = {0, 0, 0, 0};
+            if (i < rows && left > 0) {
+                memcpy(t, trits + i * ld + at.k3 + c, static_cast<size_t>(left < 4 ? left : 4));
+            }
+            pairs[byte_of_row(i)] =
+                static_cast<uint8_t>((3 * t[0] + t[1] + 4) << 4 | (3 * t[2] + t[3] + 4));
+        }
     }
 }
 
@@ -174,14 +193,18 @@ tb_status tl2_pack(const tb_shape* s, const tb_tile* tile, const tb_weights* w, 
     const int64_t end = row_end == s->n ? at.n : row_end;
     memset(bytes + at.sign + row_begin * at.k3 / 24, 0,
            static_cast<size_t>((end - row_begin) * at.k3 / 24));
-    for (int64_t r = row_begin; r < end; ++r) {
-        const int8_t* trits = r < s->n ? w->trits + (r - row_begin) * w->ld : nullptr;
+    for (int64_t r = row_begin; r < end; r += kBlockRows) {
+        const int64_t left = s->n - r;
+        const int8_t* trits = left > 0 ? w->trits + (r - row_begin) * w->ld : w->trits;
+        const int64_t rows = left < 0 ? 0 : left < kBlockRows ? left : kBlockRows;
         int bad = 0;
-        for (int64_t k = 0; trits != nullptr && k < s->k; ++k) {
-            bad |= static_cast<uint8_t>(trits[k] + 1) > 2;
+        for (int64_t i = 0; i < rows; ++i) {
+            for (int64_t k = 0; k < s->k; ++k) {
+                bad |= static_cast<uint8_t>(trits[i * w->ld + k] + 1) > 2;
+            }
         }
         if (bad != 0) return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
-        tl2_pack_row(at, r, trits, s->k, bytes);
+        tl2_pack_block(at, r, trits, w->ld, rows, s->k, bytes);
     }
     if (row_end == s->n) {
         memset(bytes + at.data(), 0, static_cast<size_t>(at.scale + kTrailer - at.data()));
