@@ -49,7 +49,7 @@ void load_ternary(const LinearJob& job, ThreadPool& pool) {
     const bool has_layout = can_map(kernel, job.stored);
     // Packing reads every code anyway.
     job.into->source = std::make_unique<const TernaryMatrix>(
-        pool, job.stored, has_layout ? TernaryMatrix::Read::Values : TernaryMatrix::Read::Scales);
+        pool, job.stored, has_layout ? TernaryMatrix::Read::Codes : TernaryMatrix::Read::Scales);
     job.into->rows = job.into->source->rows_for(kernel);
     if (has_layout && job.into->source->codes_are_trits()) {
         job.into->weights = map_packed(job.packer, job.stored);
@@ -123,7 +123,7 @@ void check_linears(const std::vector<LinearJob>& jobs, ThreadPool* pool) {
         if (pool != nullptr && codec.weight_kind == TB_WEIGHT_QUANTISED) {
             check_values(job.stored, *pool);
         } else if (pool != nullptr) {
-            TernaryMatrix(*pool, job.stored, TernaryMatrix::Read::Values);
+            TernaryMatrix(*pool, job.stored, TernaryMatrix::Read::Codes);
         } else if (scale_only) {
             TernaryMatrix(caller, job.stored, TernaryMatrix::Read::Scales);
         }

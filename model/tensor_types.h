@@ -73,7 +73,7 @@ class StoredMatrix {
     // Rows [begin, end) as float32, [rows][k]; any range. Throws Error, naming file and tensor, on
     // codes and scales that no packer writes. Allocates nothing where the format stores row by row.
     void values(int64_t begin, int64_t end, float* to) const;
-    // Of formats that are not ternary: throws the Error that values would.
+    // Throws the Error that values would; of I2_S only as X86 has it.
     void check(int64_t begin, int64_t end) const;
     // Of ternary formats: trits [rows][k] and the scale of each row. Either pointer may be null.
     void trits(int64_t begin, int64_t end, int8_t* to, float* row_scales) const;

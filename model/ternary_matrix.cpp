@@ -16,6 +16,7 @@ namespace {
 
 // Weights that a worker reads at a time.
 constexpr int64_t kReadElements = 256 * 1024;
+constexpr int64_t kCheckElements = 16 * kReadElements;
 
 [[noreturn]] void fail(const StoredMatrix& m, std::string_view problem) {
     throw Error(fmt::format("{}: tensor {}: {}", printable(m.file().path().string(), 300),
@@ -126,6 +127,17 @@ TernaryMatrix::TernaryMatrix(ThreadPool& pool, StoredMatrix stored, Read read)
         return;
     }
     const auto [n, k] = shape();
+    if (tensor_scale && read == Read::Codes && !stored_.packed().empty()) {
+        stored_.trits(0, 1, nullptr, &scale_);
+        if (!positive(scale_)) refuse_scale(stored_, scale_);
+        // Whole panels are looked at whatever rows are asked for.
+        const int64_t many = std::clamp<int64_t>(kCheckElements / k, 1, n);
+        for_chunks(pool, n, many, [&](auto&& next) {
+            int64_t begin = 0, end = 0;
+            while (next(&begin, &end)) stored_.check(begin, end);
+        });
+        return;
+    }
     const int64_t chunk = std::clamp<int64_t>(kReadElements / k, 1, n);
     std::vector<float> scales(static_cast<size_t>(n));
     std::atomic<uint64_t> zeros{0};

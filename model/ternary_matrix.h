@@ -13,6 +13,8 @@ class TernaryMatrix {
   public:
     enum class Read {
         Values,  // the whole matrix once, in parallel
+        Codes,   // of a ternary format with one scale: that no code is bad, without decoding them,
+                 // so that zeros are not counted; of others as Values
         Scales   // of a ternary format with one scale, that scale only: rows are checked when read
     };
     // Throws Error, naming file and tensor, unless every value that is read is ternary: no code
@@ -25,10 +27,10 @@ class TernaryMatrix {
     tb_shape shape() const { return stored_.shape(); }
     bool one_scale() const { return row_scales_.empty(); }
     float scale() const { return scale_; }     // if one_scale()
-    uint64_t zeros() const { return zeros_; }  // if all values were read
+    uint64_t zeros() const { return zeros_; }  // after Read::Values
 
     // Whether the stored codes are the trits: not so where a row of scale 0 has other codes than
-    // those of 0, whose sums would be other ones. If all values were read.
+    // those of 0, whose sums would be other ones. After Read::Values and Read::Codes.
     bool codes_are_trits() const { return codes_are_trits_; }
 
     // Canonical rows for pack_weights with `kernel` (bitlinear.h); valid as long as this matrix.

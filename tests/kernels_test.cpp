@@ -299,5 +299,49 @@ TEST(I2S, RangesOffTheStepAreRefused) {
               TB_BAD_RANGE);
 }
 
+// Looking at codes without decoding them finds what decoding finds.
+TEST(Unpack, ChecksCodesAloneAsStrictlyAsWhileDecoding) {
+    const tb_shape shape{960, 64};  // whole panels of every layout of lanes
+    std::mt19937 random(3);
+    std::vector<int8_t> trits(static_cast<size_t>(shape.n * shape.k));
+    for (int8_t& t : trits) t = static_cast<int8_t>(static_cast<int>(random() % 3) - 1);
+    const std::vector<float> scales(static_cast<size_t>(shape.n), 0.5F);
+    std::set<std::string> layouts, refusing;
+    for (const tb_kernel* k : all_kernels()) {
+        const tb_tile tile = default_tile(*k);
+        if (k->weight_kind != TB_WEIGHT_TERNARY || !runs_here(*k) ||
+            k->accepts(&shape, &tile).code != TB_OK || layouts.count(k->id) != 0) {
+            continue;
+        }
+        const bool widest = best_kernel_of_layout(k->layout) == k;
+        if (std::string_view(k->isa) != "scalar" && !widest) continue;
+        layouts.insert(k->id);
+        std::vector<uint8_t> packed(k->packed_size(&shape, &tile));
+        const tb_weights w{trits.data(), nullptr, shape.k, scales.data()};
+        ASSERT_EQ(k->pack(&shape, &tile, &w, 0, shape.n, packed.data()).code, TB_OK) << k->id;
+        std::vector<int8_t> out(trits.size());
+        for (int place = 0; place < 3; ++place) {
+            // Codes come first in all of them; scales of rows and tensors after or between them.
+            uint8_t& byte = packed[random() % (packed.size() / 2)];
+            const uint8_t before = byte;
+            for (int value = 0; value < 256; ++value) {
+                byte = static_cast<uint8_t>(value);
+                std::vector<float> found(scales.size());
+                const tb_weights_out decoded{out.data(), nullptr, shape.k, found.data()};
+                const tb_weights_out nothing{nullptr, nullptr, shape.k, nullptr};
+                const tb_code right =
+                    k->unpack(&shape, &tile, packed.data(), 0, shape.n, &decoded).code;
+                EXPECT_EQ(k->unpack(&shape, &tile, packed.data(), 0, shape.n, &nothing).code, right)
+                    << k->id << " byte " << value;
+                if (right != TB_OK) refusing.insert(k->layout);
+            }
+            byte = before;
+        }
+    }
+    for (const char* layout : {"i2r", "t3r", "t5r", "i2s", "tl1", "int8", "i2c"}) {
+        EXPECT_EQ(refusing.count(layout), 1U) << layout;
+    }
+}
+
 }  // namespace
 }  // namespace tritbench

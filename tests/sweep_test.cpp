@@ -385,6 +385,8 @@ TEST_F(SweepModels, LogitsThatDifferFromAnEarlierRowFail) {
         earlier.set(Column::Exactness, "exact");
         earlier.set(Column::Model, "tiny");
         earlier.set(Column::ModelFileBytes, all[0].model.file_bytes);
+        earlier.set(Column::LayersDistinct, all[0].layers_distinct());
+        earlier.set(Column::LayersRun, all[0].layers_run());
         earlier.set(Column::Phase, "prefill");
         earlier.set(Column::PromptTokens, 7);
         earlier.set(Column::GeneratedTokens, 0);

@@ -219,8 +219,9 @@ typedef struct tb_kernel {
     int64_t (*pack_row_step)(const tb_shape* shape, const tb_tile* tile);
     tb_status (*pack)(const tb_shape* shape, const tb_tile* tile, const tb_weights* weights,
                       int64_t row_begin, int64_t row_end, void* packed);
-    /* The inverse. Refuses (TB_BAD_WEIGHT) codes that no packer writes; of quantised weights, with
-     * `values` null, it does nothing but that. */
+    /* The inverse. Refuses (TB_BAD_WEIGHT) codes that no packer writes. With all pointers null it
+     * does nothing but that, at the speed of memory where it can; with scales alone it may leave
+     * codes unread. */
     tb_status (*unpack)(const tb_shape* shape, const tb_tile* tile, const void* packed,
                         int64_t row_begin, int64_t row_end, const tb_weights_out* weights);
 

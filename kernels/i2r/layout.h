@@ -24,6 +24,14 @@ struct Format {
         }
     }
 
+    static bool good_codes(const uint8_t* bytes, int64_t count) {
+        uint8_t bad = 0;
+        for (int64_t i = 0; i < count; ++i) {
+            bad |= static_cast<uint8_t>(bytes[i] & bytes[i] >> 1 & 0x55);
+        }
+        return bad == 0;
+    }
+
     static bool decode(const uint8_t* bytes, uint8_t* codes) {
         int bad = 0;
         for (int i = 0; i < 64; ++i) {

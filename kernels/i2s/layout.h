@@ -141,7 +141,8 @@ tb_status i2s_unpack(const tb_shape* s, const tb_tile*, const void* packed, int6
     const auto* bytes = static_cast<const uint8_t*>(packed);
     const float scale = tensor_scale(*s, packed);
     if (w->scales != nullptr) *w->scales = scale;
-    if (w->trits == nullptr && w->values == nullptr) return {TB_OK, nullptr};
+    if (w->trits == nullptr && w->values == nullptr && w->scales != nullptr)
+        return {TB_OK, nullptr};
     for (int64_t row = row_begin; row < row_end; ++row) {
         for (int64_t column = 0; column < s->k; column += kBlock) {
             uint8_t codes[kBlock];

@@ -73,6 +73,22 @@ struct Format {
         }
     }
 
+    static bool good_codes(const uint8_t* bytes, int64_t count) {
+        unsigned bad = 0;
+        for (const uint8_t* end = bytes + count; bytes < end; bytes += kStepBytes) {
+            for (int i = 0; i < 64; i += 2) {
+                unsigned r[5], c[8];
+                for (int j = 0; j < 5; ++j) {
+                    r[j] = static_cast<unsigned>(bytes[64 * j + i] | bytes[64 * j + i + 1] << 8);
+                    c[j] = r[j] & 0x1f1f;
+                }
+                spread(r, c);
+                for (int q = 0; q < 8; ++q) bad |= (c[q] + 0x0505) & 0x2020;  // 27 and more
+            }
+        }
+        return bad == 0;
+    }
+
     static bool decode(const uint8_t* bytes, uint8_t* codes) {
         bool good = true;
         for (int i = 0; i < 64; i += 2) {

@@ -179,7 +179,8 @@ tb_status tl1_unpack(const tb_shape* s, const tb_tile* tile, const void* packed,
     const auto* bytes = static_cast<const uint8_t*>(packed);
     const float scale = tensor_scale(*s, tile, packed);
     if (w->scales != nullptr) *w->scales = scale;
-    if (w->trits == nullptr && w->values == nullptr) return {TB_OK, nullptr};
+    if (w->trits == nullptr && w->values == nullptr && w->scales != nullptr)
+        return {TB_OK, nullptr};
     int bad = 0, padding = 0;
     for (int64_t n = row_begin; n < row_end; ++n) {
         visit_row(at, n, [&](int64_t byte, int64_t k) {
