@@ -34,10 +34,18 @@ constexpr uint64_t tensor_word(uint64_t key) {
 // Words that are made at a time: stored by one loop, and read by another as vectors of 16 bits,
 // long after the first has left the store buffers.
 constexpr size_t kWords = 256;
+static_assert(kWords % 4 == 0);
 using Words = std::array<uint64_t, kWords>;
 
-inline void fill_words(uint64_t key, uint64_t begin, size_t count, Words& words) {
-    for (size_t i = 0; i < count; ++i) words[i] = word(key, begin + i);
+// Words [begin, begin + count), and up to three more: four at a time keep the multiplier busy.
+void fill_words(uint64_t key, uint64_t begin, size_t count, Words& words) {
+    uint64_t state = key + begin * kGolden;
+    for (size_t i = 0; i < count; i += 4, state += 4 * kGolden) {
+        words[i] = mix64(state);
+        words[i + 1] = mix64(state + kGolden);
+        words[i + 2] = mix64(state + 2 * kGolden);
+        words[i + 3] = mix64(state + 3 * kGolden);
+    }
 }
 
 inline uint16_t bits_at(const Words& words, size_t i) {
