@@ -9,6 +9,8 @@
 #include "dummy_models/pieces.h"
 #include "dummy_models/rows.h"
 #include "kernels/api/error.h"
+#include "kernels/api/registry.h"
+#include "model/bitlinear.h"
 
 namespace tritbench {
 namespace {
@@ -34,6 +36,13 @@ class PackedPieces : public TensorPieces {
           matrix_(options, tensor),
           format_(format),
           cut_(layout_cut(format, matrix_.shape())) {
+        // All kernels of a layout pack the same bytes; those of this CPU do it faster.
+        PackedWeights as_stored;
+        as_stored.kernel = format.codec;
+        as_stored.tile = format.tile;
+        const tb_kernel* best = best_kernel_of_layout(format.codec->layout);
+        packer_ = best != nullptr ? best : format.codec;
+        packer_tile_ = call_tile(*packer_, as_stored);
         const auto [n, k] = matrix_.shape();
         columns_ = cut_.along == LayoutCut::Along::Columns;
         extent_ = columns_ ? k : n;
@@ -127,8 +136,7 @@ class PackedPieces : public TensorPieces {
     }
 
     void call_pack(tb_shape shape, const tb_weights& weights, std::byte* to) const {
-        const tb_status status =
-            format_.codec->pack(&shape, &format_.tile, &weights, 0, shape.n, to);
+        const tb_status status = packer_->pack(&shape, &packer_tile_, &weights, 0, shape.n, to);
         if (status.code == TB_OK) return;
         throw Error(fmt::format("tensor {}: cannot be packed as {}: {}", name_,
                                 format_name(format_),
@@ -155,6 +163,8 @@ class PackedPieces : public TensorPieces {
     DummyMatrix matrix_;
     MatrixFormat format_;
     LayoutCut cut_;
+    const tb_kernel* packer_ = nullptr;
+    tb_tile packer_tile_{};
     bool columns_ = false;
     int64_t extent_ = 0;  // rows, or columns
     int64_t length_ = 0;  // of a piece

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "dummy_models/draw_tables.h"
 #include "kernels/api/error.h"
 #include "model/random.h"
 
@@ -29,58 +30,6 @@ constexpr uint64_t word(uint64_t key, uint64_t index) {
 // A word apart from those of the elements, for numbers that belong to the tensor as a whole.
 constexpr uint64_t tensor_word(uint64_t key) {
     return mix64(~key - kGolden);
-}
-
-// Words that are made at a time: stored by one loop, and read by another as vectors of 16 bits,
-// long after the first has left the store buffers.
-constexpr size_t kWords = 256;
-using Words = std::array<uint64_t, kWords>;
-
-inline void fill_words(uint64_t key, uint64_t begin, size_t count, Words& words) {
-    for (size_t i = 0; i < count; ++i) words[i] = word(key, begin + i);
-}
-
-inline uint16_t bits_at(const Words& words, size_t i) {
-    uint16_t bits = 0;
-    std::memcpy(&bits, reinterpret_cast<const char*>(words.data()) + 2 * i, sizeof(bits));
-    return bits;
-}
-
-// What becomes of elements [begin, begin + out.size()) of `words`. In 16 bits throughout, and a
-// loop for each law of signs, which compilers vectorise.
-void trits_of(const Words& words, size_t begin, TritShares shares, std::span<int8_t> out) {
-    const auto zero = static_cast<uint16_t>(shares.zero);
-    const auto plus = static_cast<uint16_t>(shares.plus);
-    if (plus == 0) {
-        for (size_t i = 0; i < out.size(); ++i) {
-            const uint16_t bits = bits_at(words, begin + i);
-            const auto sign = static_cast<uint16_t>((bits & 1U) * 2 - 1);
-            out[i] = static_cast<int8_t>(bits < zero ? uint16_t{0} : sign);
-        }
-        return;
-    }
-    for (size_t i = 0; i < out.size(); ++i) {
-        const uint16_t bits = bits_at(words, begin + i);
-        const auto sign = static_cast<uint16_t>(bits < plus ? 0xFFFF : 1);
-        out[i] = static_cast<int8_t>(bits < zero ? uint16_t{0} : sign);
-    }
-}
-
-// 16 random bits to an I2_S code: 1 (zero) below the threshold, else 0 (-1) or 2 (+1) by the low
-// bit. The threshold is even, so both are equally likely.
-constexpr uint16_t code_of(uint16_t bits, uint16_t threshold) {
-    return bits < threshold ? uint16_t{1} : static_cast<uint16_t>((bits & 1U) << 1U);
-}
-
-// 128 weights, 32 bytes: byte j holds elements j, 32+j, 64+j, 96+j from its high bits down.
-void pack_block(const Words& words, size_t begin, uint16_t threshold, std::byte* out) {
-    for (size_t j = 0; j < 32; ++j) {
-        const auto code = [&](size_t i) {
-            return code_of(bits_at(words, begin + 32 * i + j), threshold);
-        };
-        out[j] = static_cast<std::byte>(
-            static_cast<uint16_t>(code(0) << 6 | code(1) << 4 | code(2) << 2 | code(3)));
-    }
 }
 
 // float16 bits of (sum - 510) / 8192 for the sum of four bytes.
@@ -139,16 +88,9 @@ double TritShares::positive() const {
 
 void dummy_trit_stream(uint64_t seed, uint64_t tensor_index, TritShares shares, uint64_t begin,
                        std::span<int8_t> out) {
-    const uint64_t key = tensor_key(seed, tensor_index);
-    Words words;
-    while (!out.empty()) {
-        const size_t first = begin % 4;
-        const size_t take = std::min(4 * kWords - first, out.size());
-        fill_words(key, begin / 4, (first + take + 3) / 4, words);
-        trits_of(words, first, shares, out.first(take));
-        begin += take;
-        out = out.subspan(take);
-    }
+    static const tb_draw& draw = best_draw();
+    draw.trits(tensor_key(seed, tensor_index), begin, out.size(),
+               static_cast<uint16_t>(shares.zero), static_cast<uint16_t>(shares.plus), out.data());
 }
 
 void dummy_trits(uint64_t seed, uint64_t tensor_index, tb_shape shape, int64_t row_begin,
@@ -181,16 +123,9 @@ float dummy_scale(uint64_t seed, uint64_t tensor_index, int64_t k, double zeros,
 
 void dummy_i2s(uint64_t seed, uint64_t tensor_index, double zeros, uint64_t byte_begin,
                std::span<std::byte> out) {
-    const uint64_t key = tensor_key(seed, tensor_index);
-    const auto threshold = static_cast<uint16_t>(zero_threshold(zeros));
-    Words words;
-    for (size_t at = 0; at < out.size(); at += kWords) {  // a word is four weights, and so a byte
-        const size_t bytes = std::min(kWords, out.size() - at);
-        fill_words(key, byte_begin + at, bytes, words);
-        for (size_t i = 0; i + 32 <= bytes; i += 32) {
-            pack_block(words, 4 * i, threshold, &out[at + i]);
-        }
-    }
+    static const tb_draw& draw = best_draw();
+    draw.i2s(tensor_key(seed, tensor_index), byte_begin, out.size(),
+             static_cast<uint16_t>(zero_threshold(zeros)), reinterpret_cast<uint8_t*>(out.data()));
 }
 
 double natural_ffn_zeros(int64_t ffn) {

@@ -6,11 +6,14 @@
 #include <cmath>
 #include <set>
 
+#include "dummy_models/draw_tables.h"
 #include "dummy_models/metadata.h"
 #include "dummy_models/pieces.h"
 #include "dummy_models/rows.h"
+#include "kernels/api/cpu.h"
 #include "kernels/api/half.h"
 #include "kernels/api/registry.h"
+#include "model/random.h"
 #include "model/ternary_matrix.h"
 #include "tests/gguf_bytes.h"
 
@@ -109,6 +112,45 @@ TEST(DummyPieces, OfAnUnknownLayoutThereIsOne) {
     codec.layout = "unheard_of";
     const MatrixFormat format{GgmlType::I8, &codec, default_tile(codec)};
     expect_pieces_are_the_tensor(format, {900, 1280}, true, 1);
+}
+
+// A weight of its own: 16 bits of one random word.
+TEST(DummyDraws, OfEveryIsaAreThoseOfTheWords) {
+    const auto bits_of = [](uint64_t key, uint64_t e) {
+        const uint64_t word = mix64(key + e / 4 * 0x9E3779B97F4A7C15);
+        return static_cast<uint16_t>(word >> (16 * (e % 4)));
+    };
+    for (const tb_draw* draw : all_draws()) {
+        if ((draw->features & ~allowed_features()) != 0) continue;
+        SCOPED_TRACE(draw->isa);
+        for (const uint64_t begin : {0U, 1U, 6U, 1021U, 4099U}) {
+            for (const uint64_t count : {1U, 5U, 128U, 1023U, 1024U, 2500U}) {
+                for (const uint16_t plus : {0, 40000}) {
+                    std::vector<int8_t> trits(count + 1, 7);
+                    draw->trits(77, begin, count, 21626, plus, trits.data());
+                    EXPECT_EQ(trits.back(), 7);
+                    for (uint64_t i = 0; i < count; ++i) {
+                        const uint16_t bits = bits_of(77, begin + i);
+                        const bool positive = plus == 0 ? bits % 2 == 1 : bits >= plus;
+                        ASSERT_EQ(trits[i], bits < 21626 ? 0 : positive ? 1 : -1) << begin + i;
+                    }
+                }
+            }
+        }
+        for (const uint64_t count : {32U, 256U, 288U, 1024U}) {
+            std::vector<uint8_t> bytes(count);
+            draw->i2s(78, 64, count, 21626, bytes.data());
+            for (uint64_t i = 0; i < count; ++i) {
+                int expected = 0;
+                for (uint64_t field = 0; field < 4; ++field) {
+                    const uint64_t e = (64 + i) / 32 * 128 + 32 * field + i % 32;
+                    const uint16_t bits = bits_of(78, e);
+                    expected = expected << 2 | (bits < 21626 ? 1 : bits % 2 == 1 ? 2 : 0);
+                }
+                ASSERT_EQ(bytes[i], expected) << i;
+            }
+        }
+    }
 }
 
 TEST(DummyRows, AnyRangeIsAPart) {

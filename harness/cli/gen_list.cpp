@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "harness/named_plan.h"
 #include "kernels/api/error.h"
-#include "model/default_plan.h"
 
 namespace tritbench::cli {
 namespace {
@@ -27,8 +27,6 @@ double gigabytes(uint64_t bytes) {
 
 nlohmann::json preset_json(const Preset& p, const std::vector<GenListColumn>& columns) {
     const ModelConfig& c = p.config;
-    std::string layout;
-    const uint64_t memory = memory_to_run(c, &layout);
     auto files = nlohmann::json::object();
     for (const GenListColumn& column : columns) {
         const auto bytes = file_bytes_in(c, column.formats);
@@ -39,8 +37,7 @@ nlohmann::json preset_json(const Preset& p, const std::vector<GenListColumn>& co
             {"parameters", count_parameters(c).total()},
             {"file_bytes", dummy_file_bytes({c})},
             {"file_bytes_by_format", files},
-            {"memory_bytes", memory},
-            {"memory_layout", layout},
+            {"memory_bytes", memory_to_run(c)},
             {"architecture", c.architecture},
             {"hidden", c.hidden},
             {"ffn", c.ffn},
@@ -66,22 +63,13 @@ std::vector<GenListColumn> usual_formats() {
     return columns;
 }
 
-uint64_t memory_to_run(const ModelConfig& c, std::string* layout) {
-    std::vector<tb_shape> shapes;
-    for (const LinearShape& linear : linear_shapes(c)) shapes.push_back({linear.n, linear.k});
-    const Plan plan = default_plan_of_shapes(shapes);
-    const PlanLayer& layer = plan.layers.front();
-    *layout = layer.layout;
-    const PlanCall& call = layer.calls.front();
+uint64_t memory_to_run(const ModelConfig& c) {
     const auto layers = static_cast<uint64_t>(c.layers);
-    uint64_t bytes = 0;
-    for (const tb_shape& shape : shapes) {
-        bytes += layers * call.kernel->packed_size(&shape, &call.tile);
-    }
     const ParameterCounts counts = count_parameters(c);
-    bytes += 2 * (counts.embedding + counts.head) + 4 * counts.norms;
     const auto cached = static_cast<uint64_t>(c.kv_heads * c.head_dim * c.context);
-    return bytes + 2 * layers * cached * 2;  // keys and values, in two bytes
+    return layers * layer_bytes(plan_named("default", c), c) +
+           2 * (counts.embedding + counts.head) + 4 * counts.norms +
+           2 * layers * cached * 2;  // keys and values, in two bytes
 }
 
 void print_presets(const std::vector<GenListColumn>& columns, bool as_json) {
@@ -95,7 +83,6 @@ void print_presets(const std::vector<GenListColumn>& columns, bool as_json) {
                "layers", "hidden", "ffn", "heads", "vocab");
     for (const GenListColumn& column : columns) fmt::print(" {:>8}", column.name);
     fmt::print(" {:>8}\n", "memory");
-    std::string layout;
     for (const Preset& p : presets()) {
         const ModelConfig& c = p.config;
         fmt::print("{:<29}{:<12}{:>13} {:>6} {:>6} {:>6} {:>7} {:>6}", p.name, p.alias,
@@ -105,13 +92,12 @@ void print_presets(const std::vector<GenListColumn>& columns, bool as_json) {
             const auto bytes = file_bytes_in(c, column.formats);
             fmt::print(" {:>8}", bytes ? fmt::format("{:.2f}", gigabytes(*bytes)) : "-");
         }
-        fmt::print(" {:>8.2f}\n", gigabytes(memory_to_run(c, &layout)));
+        fmt::print(" {:>8.2f}\n", gigabytes(memory_to_run(c)));
     }
     fmt::print(
         "\nGB: file in each format of the linear layers, with an f16 embedding (-: cannot hold its "
-        "K).\nmemory: to run it here, linear layers as {}, embedding and head f16, and the f16 KV "
-        "cache of the whole context.\n",
-        layout);
+        "K).\nmemory: to run it here, linear layers as the default plan packs them, embedding and "
+        "head f16, and the f16 KV cache of the whole context.\n");
 }
 
 }  // namespace tritbench::cli

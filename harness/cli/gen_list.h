@@ -1,6 +1,7 @@
 // `gen --list`: what the presets are, and what they take.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,9 +16,9 @@ struct GenListColumn {
 // Sizes of files in the usual formats.
 std::vector<GenListColumn> usual_formats();
 
-// Bytes of weights, embedding, head and a KV cache for the whole context, run with the plan that
-// default_plan_of_shapes gives this CPU. `layout` becomes that of the linear layers.
-uint64_t memory_to_run(const ModelConfig& config, std::string* layout);
+// Bytes of weights as the default plan packs them on this CPU, of embedding and head in f16, and of
+// an f16 KV cache for the whole context.
+uint64_t memory_to_run(const ModelConfig& config);
 
 // A table, or JSON. What a format cannot hold has no size.
 void print_presets(const std::vector<GenListColumn>& columns, bool as_json);

@@ -25,13 +25,7 @@ struct Format {
     static constexpr int32_t kBitsNum = 8, kBitsDen = 5;
     static constexpr int kFields = 5, kColumns = 4, kStepBytes = 64;
 
-    static constexpr int encode_byte(int p, int r, int e) {
-        if (p < 8 && r < 8) return p | r << 3 | e << 6;
-        if (p == 8 && r == 8) return 0xc0 | 3 << 3 | e;
-        return p == 8 ? 0xc0 | e << 3 | r : 0xc0 | 1 << 5 | e << 3 | p;
-    }
-
-    // False for the bytes that encode_byte never gives.
+    // False for the bytes that encode never gives.
     static constexpr bool decode_byte(int byte, int* p, int* r, int* e) {
         const int low = byte & 7, middle = byte >> 3 & 7, high = byte >> 6;
         if (high < 3) {
@@ -46,27 +40,21 @@ struct Format {
         return (middle & 3) < 3;
     }
 
-    // The byte of every c0 + 3 c1 + 9 c2 + 27 c3 + 81 c4.
-    struct Encoded {
-        uint8_t byte[243];
-    };
-    static constexpr Encoded all_encoded() {
-        Encoded all{};
-        for (int i = 0; i < 243; ++i) {
-            all.byte[i] = static_cast<uint8_t>(encode_byte(i % 9, i / 9 % 9, i / 81));
-        }
-        return all;
-    }
-
+    // In 8 bits throughout, which compilers vectorise.
     static void encode(const uint8_t* codes, uint8_t* bytes) {
-        static constexpr Encoded kEncoded = all_encoded();
-        uint8_t number[64];
         for (int i = 0; i < 64; ++i) {
             const uint8_t* c = codes + i;
-            const int pair = c[0] + 3 * c[64], other = c[128] + 3 * c[192];
-            number[i] = static_cast<uint8_t>(pair + 9 * other + 81 * c[256]);
+            const auto p = static_cast<uint8_t>(c[0] + c[64] + c[64] + c[64]);
+            const auto r = static_cast<uint8_t>(c[128] + c[192] + c[192] + c[192]);
+            const uint8_t e = c[256];
+            const auto plain = static_cast<uint8_t>(p | r << 3 | e << 6);
+            const auto no_p = static_cast<uint8_t>(0xc0 | e << 3 | r);
+            const auto no_r = static_cast<uint8_t>(0xe0 | e << 3 | p);
+            const auto neither = static_cast<uint8_t>(0xd8 | e);
+            const uint8_t without_p = r == 8 ? neither : no_p;
+            const uint8_t with_p = r == 8 ? no_r : plain;
+            bytes[i] = p == 8 ? without_p : with_p;
         }
-        for (int i = 0; i < 64; ++i) bytes[i] = kEncoded.byte[number[i]];
     }
 
     // decode_byte's answer for `count` bytes, in operations on bytes that compilers vectorise.

@@ -86,8 +86,10 @@ def test_scales_without_spread_suit_the_formats_that_round(tritbench, tmp_path):
     ("t5r", "b19b8a3d39a735df308e3d072cd6a772082920ef9555b36864eff01b39a622e1"),
     ("tl2", "a0c997a6296c41843ea9866ff667599017ad232d75497c12b75b8427e17be16d"),
 ])
-@pytest.mark.parametrize("threads", ["1", "3"])
-def test_golden_bytes(tritbench, tmp_path, kind, digest, threads):
+@pytest.mark.parametrize("threads, cpu", [("1", None), ("3", "x86-64-v3"), ("2", "x86-64-v2")])
+def test_golden_bytes(tritbench, tmp_path, monkeypatch, kind, digest, threads, cpu):
+    if cpu:
+        monkeypatch.setenv("TRITBENCH_CPU", cpu)
     gen(tritbench, tmp_path / "m", "--format", kind, "-t", threads)
     assert hashlib.sha256((tmp_path / "m").read_bytes()).hexdigest() == digest
 
