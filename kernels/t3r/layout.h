@@ -45,6 +45,16 @@ struct Format {
         c[7] = (last & 0x0f0f) | (last >> 1 & 0x1010);
     }
 
+    // The codes of bytes i and i + 1 of every register.
+    static void read(const uint8_t* bytes, int i, unsigned* c) {
+        unsigned r[5];
+        for (int j = 0; j < 5; ++j) {
+            r[j] = static_cast<unsigned>(bytes[64 * j + i] | bytes[64 * j + i + 1] << 8);
+            c[j] = r[j] & 0x1f1f;
+        }
+        spread(r, c);
+    }
+
     static void encode(const uint8_t* codes, uint8_t* bytes) {
         for (int i = 0; i < 64; i += 2) {
             unsigned c[8];
@@ -77,12 +87,8 @@ struct Format {
         unsigned bad = 0;
         for (const uint8_t* end = bytes + count; bytes < end; bytes += kStepBytes) {
             for (int i = 0; i < 64; i += 2) {
-                unsigned r[5], c[8];
-                for (int j = 0; j < 5; ++j) {
-                    r[j] = static_cast<unsigned>(bytes[64 * j + i] | bytes[64 * j + i + 1] << 8);
-                    c[j] = r[j] & 0x1f1f;
-                }
-                spread(r, c);
+                unsigned c[8];
+                read(bytes, i, c);
                 for (int q = 0; q < 8; ++q) bad |= (c[q] + 0x0505) & 0x2020;  // 27 and more
             }
         }
@@ -92,12 +98,8 @@ struct Format {
     static bool decode(const uint8_t* bytes, uint8_t* codes) {
         bool good = true;
         for (int i = 0; i < 64; i += 2) {
-            unsigned r[5], c[8];
-            for (int j = 0; j < 5; ++j) {
-                r[j] = static_cast<unsigned>(bytes[64 * j + i] | bytes[64 * j + i + 1] << 8);
-                c[j] = r[j] & 0x1f1f;
-            }
-            spread(r, c);
+            unsigned c[8];
+            read(bytes, i, c);
             for (int q = 0; q < 8; ++q) {
                 for (int b = 0; b < 2; ++b) {
                     const unsigned code = c[q] >> (8 * b) & 0xff;
