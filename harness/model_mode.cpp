@@ -34,7 +34,7 @@ LayerWindow shortened(const ModelNeeds& needs, const ModelLimits& limits, int64_
 }  // namespace
 
 uint64_t usable_bytes(uint64_t available) {
-    return available / 100 * 92;
+    return available / 100 * 85;
 }
 
 std::string_view mode_name(ModelMode mode) {
