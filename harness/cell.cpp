@@ -175,7 +175,7 @@ void set_model(Row& row, const Cell& cell) {
     if (!cell.drawn) row.set(Column::ModelFile, cell.model.path.string());
     row.set(Column::ModelType, cell.model.type);
     row.set(Column::ModelParameters, cell.model.parameters);
-    if (!cell.drawn) row.set(Column::ModelTensorBytes, cell.model.tensor_bytes);
+    if (cell.model.tensor_bytes > 0) row.set(Column::ModelTensorBytes, cell.model.tensor_bytes);
     if (!cell.drawn) row.set(Column::ModelFileBytes, cell.model.file_bytes);
     row.set(Column::HeadType, cell.model.head_type);
     row.set(Column::CacheType, cache_type_name(cell.cache_type));

@@ -60,7 +60,7 @@ ModelSource model_file(const fs::path& path, const LoadOptions& load) {
     source.info = read_info(file, source.config, load);
     source.load = load;
     source.layout = linear_layout(file, load);
-    if (load.window.distinct > 0) source.mode = ModelMode::LayerWindow;
+    if (load.window.distinct > 0 || load.window.run > 0) source.mode = ModelMode::LayerWindow;
     return source;
 }
 
@@ -107,7 +107,10 @@ ModelSource model_preset(const std::string& preset, const fs::path& folder,
     source.info.name = path.stem().string();
     source.info.path = path;
     source.info.file_bytes = dummy_file_bytes(*source.dummy);
-    source.info.tensor_bytes = source.info.file_bytes;  // but for the header, until it is there
+    for (const DummyTensor& tensor : dummy_tensors(found.config)) {
+        if (format != "i2_s") break;  // of others it is not known until the file is there
+        source.info.tensor_bytes += ggml_tensor_bytes(tensor.type(), tensor.ne).value_or(0);
+    }
     const DummyFormats& formats = source.dummy->formats;
     source.info.type =
         model_type(found.config, source.info.parameters, linear_formats_name(formats));

@@ -64,6 +64,10 @@ def test_files_have_windows_too(tritbench, tmp_path):
     assert made.returncode == 0, made.stderr
     (row,), _ = rows(tritbench, tmp_path, "-m", model, "--window", "2")
     assert (row["model_mode"], row["layers_distinct"], row["layers_run"]) == ("layer_window", 2, 4)
+    # Nor is a model of which not all layers are run a full one.
+    (row,), _ = rows(tritbench, tmp_path, "-m", model, "--layers-run", "3")
+    assert (row["model_mode"], row["layers_distinct"], row["layers_run"]) == ("layer_window", 3, 3)
+    assert row["extrapolated_pct"] > 0
 
 
 @pytest.mark.parametrize("flags, expected", [
