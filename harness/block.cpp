@@ -78,13 +78,32 @@ void set_times(Row& row, std::span<const double> samples_ns, std::set<std::strin
     }
 }
 
-void set_ceiling(Row& row, double ceiling_gb_per_s, const std::string& probe, double gb_per_s,
-                 std::set<std::string>& marks) {
-    const double percent = 100 * gb_per_s / ceiling_gb_per_s;
+namespace {
+
+void set_ceiling_columns(Row& row, double ceiling_gb_per_s, const std::string& probe,
+                         double percent, std::set<std::string>& marks) {
     row.set(Column::CeilingGbPerS, ceiling_gb_per_s, 2);
     row.set(Column::CeilingProbe, probe);
     row.set(Column::PctOfCeiling, percent, 1);
     if (percent > 105) marks.insert("above_ceiling");
+}
+
+}  // namespace
+
+void set_ceiling(Row& row, double ceiling_gb_per_s, const std::string& probe, double gb_per_s,
+                 std::set<std::string>& marks) {
+    set_ceiling_columns(row, ceiling_gb_per_s, probe, 100 * gb_per_s / ceiling_gb_per_s, marks);
+}
+
+void set_paired_ceiling(Row& row, std::span<const double> gb_per_s,
+                        std::span<const double> ceilings_gb_per_s, const std::string& probe,
+                        std::set<std::string>& marks) {
+    std::vector<double> percent;
+    for (size_t i = 0; i < gb_per_s.size(); ++i) {
+        percent.push_back(100 * gb_per_s[i] / ceilings_gb_per_s[i]);
+    }
+    set_ceiling_columns(row, median({ceilings_gb_per_s.begin(), ceilings_gb_per_s.end()}), probe,
+                        median(std::move(percent)), marks);
 }
 
 NoiseWatch::NoiseWatch()

@@ -48,6 +48,13 @@ void set_times(Row& row, std::span<const double> samples_ns, std::set<std::strin
 void set_ceiling(Row& row, double ceiling_gb_per_s, const std::string& probe, double gb_per_s,
                  std::set<std::string>& marks);
 
+// The same where a reading of the weights stood beside every repetition: the ceiling is the median
+// of the readings, the percentage that of the ratios, which a machine that is now fast, now slow
+// leaves alone.
+void set_paired_ceiling(Row& row, std::span<const double> gb_per_s,
+                        std::span<const double> ceilings_gb_per_s, const std::string& probe,
+                        std::set<std::string>& marks);
+
 // Environment marks now, and what happened since the object was made.
 class NoiseWatch {
   public:

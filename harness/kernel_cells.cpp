@@ -6,10 +6,10 @@
 #include <map>
 #include <memory>
 
-#include "harness/copy_reader.h"
 #include "harness/measure.h"
 #include "harness/statistics.h"
 #include "harness/weight_copies.h"
+#include "harness/weight_reader.h"
 #include "kernels/api/registry.h"
 #include "model/bitlinear.h"
 
@@ -95,7 +95,7 @@ class CellBench {
     int warmups = 0;
     double prepare_median_ns = 0;
     std::vector<double> samples;
-    CopyReader* reader = nullptr;       // of a cold gemv
+    WeightReader* reader = nullptr;     // of a cold gemv
     std::vector<double> read_gb_per_s;  // one beside every sample
     ProofResult proved;
     bool dropped = false;
@@ -200,15 +200,21 @@ class KernelBlock {
         bench->proved = bench->prove(reporter_);
         reporter_.advance(repetition_weight(cell));
         if (bench->proved.ok()) {
-            if (first_.phase == Phase::Gemv && copies->count() > 1) {
-                auto& reader = readers_[weight_copies_key(cell)];
-                if (!reader) reader = std::make_unique<CopyReader>(pool_, *copies);
-                bench->reader = reader.get();
+            if (first_.phase == Phase::Gemv && first_.cache == CacheMode::Cold) {
+                bench->reader = &reader_of(weight_copies_key(cell), *copies);
             }
             benches_.push_back(std::move(bench));
         } else {
             send_row(reporter_, position, failed_row("before timing: " + bench->proved.reason));
         }
+    }
+
+    WeightReader& reader_of(const std::string& key, WeightCopies& copies) {
+        auto& turns = turns_[key];
+        auto& reader = readers_[key];
+        if (!turns) turns = std::make_unique<CopyTurns>(copies);
+        if (!reader) reader = std::make_unique<WeightReader>(pool_, *turns);
+        return *reader;
     }
 
     void prove_again() {
@@ -281,8 +287,9 @@ class KernelBlock {
         row.set(Column::FootprintBytes, bench.footprint());
         row.set(Column::GbPerS, bytes / median_ns, 3);
         if (bench.reader != nullptr) {
-            set_ceiling(row, median(bench.read_gb_per_s), bench.reader->loop(), bytes / median_ns,
-                        marks);
+            std::vector<double> rates;
+            for (const double ns : bench.samples) rates.push_back(bytes / ns);
+            set_paired_ceiling(row, rates, bench.read_gb_per_s, bench.reader->loop(), marks);
         } else if (first_.phase == Phase::Gemv) {
             ceilings_.set(row, pool_, bench.footprint(), AllocationKind::HugePages, bytes,
                           median_ns, marks);
@@ -311,7 +318,8 @@ class KernelBlock {
     RowProvider rows_;
     TestActivations x_;
     std::map<std::string, std::unique_ptr<WeightCopies>> copies_;
-    std::map<std::string, std::unique_ptr<CopyReader>> readers_;  // by the same keys
+    std::map<std::string, std::unique_ptr<CopyTurns>> turns_;       // by the same keys
+    std::map<std::string, std::unique_ptr<WeightReader>> readers_;  // by the same keys
     std::vector<std::unique_ptr<CellBench>> benches_;
     BlockCeilings ceilings_;
 };

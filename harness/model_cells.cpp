@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <numeric>
 
 #include "dummy_models/source.h"
 #include "harness/measure.h"
 #include "harness/model_row.h"
 #include "harness/model_run.h"
 #include "harness/statistics.h"
+#include "harness/weight_reader.h"
 #include "model/tensor_types.h"
 
 namespace tritbench {
@@ -36,6 +38,7 @@ struct ModelBench {
     const Cell* cell = nullptr;
     size_t position = 0;
     ModelRun* run = nullptr;
+    WeightReader* reader = nullptr;  // of decode
     ProofResult proved;
     RepetitionEnd end;  // what every repetition must end with
     ModelMeasurement measured;
@@ -55,8 +58,9 @@ class ThreadsPass {
         for (auto& bench : benches_) prove(bench, "before timing: ");
         drop_failed();
         reporter_.begin(-1, 300);
-        measure_ceilings();
+        measure_peaks();
         for (auto& bench : benches_) warm_up(bench);
+        make_readers();
         drop_failed();
         const NoiseWatch noise;
         measure();
@@ -68,7 +72,7 @@ class ThreadsPass {
         drop_failed();
         reporter_.begin(-1, 300);
         ceilings_.second_round();
-        measure_ceilings();
+        measure_peaks();
         for (auto& bench : benches_) send(bench, marks);
     }
 
@@ -149,15 +153,46 @@ class ThreadsPass {
                            hex16(bench.end.all_hash), hex16(end.all_hash));
     }
 
+    // Readings stand for a twentieth of a repetition, and are too much for the caches to keep.
+    void make_readers() {
+        for (ModelBench& bench : benches_) {
+            if (bench.cell->phase != Phase::Decode) continue;
+            const auto steps = static_cast<uint64_t>(bench.cell->generated);
+            auto& turns = turns_[bench.run];
+            if (!turns) turns = std::make_unique<ModelTurns>(bench.run->model());
+            auto& reader = readers_[{bench.run, steps}];
+            if (!reader) {
+                const uint64_t least = std::max(2 * last_level_cache_bytes(),
+                                                steps * bench.measured.bytes_per_step / 20);
+                reader = std::make_unique<WeightReader>(pool_, *turns, least);
+            }
+            bench.reader = reader.get();
+            reporter_.alive();
+        }
+    }
+
+    // The bandwidth of the repetition that just ended, whose samples begin at `first`, and that of
+    // the machine right after it.
+    void read_beside(ModelBench& bench, size_t first) {
+        auto& measured = bench.measured;
+        const auto begin = measured.samples_ns.begin() + static_cast<std::ptrdiff_t>(first);
+        const double ns = std::accumulate(begin, measured.samples_ns.end(), 0.0);
+        const auto steps = static_cast<double>(measured.samples_ns.end() - begin);
+        measured.gb_per_s.push_back(steps * static_cast<double>(measured.bytes_per_step) / ns);
+        measured.read_gb_per_s.push_back(bench.reader->read());
+    }
+
     void measure() {
         std::vector<int> repetitions;
         for (auto& bench : benches_) repetitions.push_back(bench.cell->repetitions);
         interleave(repetitions, options_.seed, [&](size_t i, int) {
             ModelBench& bench = benches_[i];
             const bool prompt = bench.cell->prompt > 0;
+            const size_t first = bench.measured.samples_ns.size();
             const std::string problem =
                 repeat(bench, {&bench.measured.samples_ns,
                                prompt ? &bench.measured.first_token_ns : nullptr, nullptr});
+            if (bench.reader != nullptr) read_beside(bench, first);
             reporter_.advance(repetition_weight(*bench.cell));
             if (!problem.empty()) fail(bench, "while timing: " + problem);
             return problem.empty();
@@ -196,18 +231,10 @@ class ThreadsPass {
                model.head_bytes();
     }
 
-    static AllocationKind kind(const ModelBench& bench) {
-        return bench.run->model().packed_bytes_owned() == 0 ? AllocationKind::MappedFile
-                                                            : AllocationKind::HugePages;
-    }
-
-    void measure_ceilings() {
+    void measure_peaks() {
         std::set<const tb_kernel*> kernels;
         for (const auto& bench : benches_) {
             if (bench.cell->phase == Phase::Prefill) kernels.insert(&bench.cell->kernel());
-            if (bench.cell->phase != Phase::Decode) continue;
-            ceilings_.measure(pool_, bench.measured.bytes_per_step, kind(bench));
-            reporter_.alive();
         }
         if (!kernels.empty()) ceilings_.measure_peaks(pool_, kernels, false);
     }
@@ -221,10 +248,14 @@ class ThreadsPass {
         row.set(Column::Warmups, 1);
         row.set(Column::Repetitions, cell.repetitions);
         if (cell.phase == Phase::Decode) {
-            const uint64_t footprint = bench.measured.bytes_per_step;
-            row.set(Column::FootprintBytes, footprint);
-            ceilings_.set(row, pool_, footprint, kind(bench), touched_bytes(bench.measured),
-                          median_ns, marks);
+            row.set(Column::FootprintBytes, bench.measured.bytes_per_step);
+            // Of a kernel that skips zeros, only what it touched.
+            const double touched =
+                touched_bytes(bench.measured) / static_cast<double>(bench.measured.bytes_per_step);
+            std::vector<double> rates = bench.measured.gb_per_s;
+            for (double& rate : rates) rate *= touched;
+            set_paired_ceiling(row, rates, bench.measured.read_gb_per_s, bench.reader->loop(),
+                               marks);
             if (resident_bytes(bench) < last_level_cache_bytes()) marks.insert("fits_in_llc");
         } else {
             row.set(Column::FootprintBytes,
@@ -249,6 +280,8 @@ class ThreadsPass {
     ChildReporter& reporter_;
     ThreadPool pool_;
     std::map<std::string, std::unique_ptr<ModelRun>> runs_;
+    std::map<const ModelRun*, std::unique_ptr<ModelTurns>> turns_;
+    std::map<std::pair<const ModelRun*, uint64_t>, std::unique_ptr<WeightReader>> readers_;
     std::vector<ModelBench> benches_;
     BlockCeilings ceilings_;
 };

@@ -15,6 +15,8 @@ namespace tritbench {
 struct ModelMeasurement {
     std::vector<double> samples_ns;      // of the prompt, of each step, or of prompt and tokens
     std::vector<double> first_token_ns;  // of cells with a prompt
+    // Of each repetition of decode: its mean bandwidth, and that of reading the weights after it.
+    std::vector<double> gb_per_s, read_gb_per_s;
     RoleTimes roles;                     // of a token
     double load_ms = 0;
     uint64_t bytes_per_step = 0;  // of decode

@@ -153,13 +153,18 @@ constexpr ColumnInfo kColumns[] = {
     {"gb_per_s", "GB/s", "bytes / median_ns, for decode times the sequences; empty for prefill.",
      1},
     {"ceiling_gb_per_s", "GB/s",
-     "Read bandwidth with the same threads and pins. Cold kernel cells: the median of as many "
-     "readings of the very copies of the weights as the cell has repetitions, one after each of "
-     "them. Hot cells and decode: of other memory of the same footprint, the better of one "
-     "measurement before and one after the cell. gemv and decode only.",
+     "Read bandwidth with the same threads and pins. Cold kernel cells and decode: the median of "
+     "readings of the very weights that were multiplied, one right after each repetition. Hot "
+     "cells: of other memory of the same footprint, the better of one measurement before and one "
+     "after the cell. gemv and decode only.",
      1},
     {"ceiling_probe", "", "The loop that measured the ceiling.", 1},
-    {"pct_of_ceiling", "%", "gb_per_s in percent of ceiling_gb_per_s; gemv and decode only.", 1},
+    {"pct_of_ceiling", "%",
+     "Bandwidth in percent of the ceiling; gemv and decode only. Where every repetition has its "
+     "own "
+     "reading, the median of the ratios of the two, which is steady where the machine is now fast, "
+     "now slow.",
+     1},
     {"peak_gmac_per_s", "GMAC/s",
      "The most that this CPU's fastest multiply-accumulate instruction gives from registers, "
      "measured in the same run with the same threads and pins: an int8 dot product, or a float32 "

@@ -35,6 +35,10 @@ void WeightCopies::copy(ThreadPool& pool, size_t count, size_t overread) {
 }
 
 std::span<const std::byte> WeightCopies::take(uint64_t bytes) {
+    if (count() == 1) {
+        const std::span<const std::byte> whole = views_.front().bytes;
+        return whole.first(static_cast<size_t>(std::min<uint64_t>(bytes, whole.size())));
+    }
     const size_t wanted = static_cast<size_t>((bytes + stride_ - 1) / stride_);
     // Where too few are left before the end, the few are what is read.
     const size_t taken = std::clamp<size_t>(wanted, 1, count() - next);

@@ -26,7 +26,8 @@ class WeightCopies {
     uint64_t total_bytes() const { return views_.size() * original_.bytes.size(); }
 
     // Takes the next copies in turn, as many as hold `bytes` and at most all of them: one piece of
-    // memory, 64-byte aligned, that ends with a copy. Only for count() > 1.
+    // memory, 64-byte aligned, that ends with a copy. Of a single copy, at most `bytes` from its
+    // beginning, which a product reads first and so has left longest ago.
     std::span<const std::byte> take(uint64_t bytes);
 
     // True while every copy holds the bytes of the original.

@@ -130,9 +130,12 @@ check_needs() {
                 || missing "python3-$module" "Python module $module"
         done
     fi
-    # Saves most of a rebuild; nothing depends on it.
+    # One saves most of a rebuild, one lets pytest use all cores; nothing depends on them.
     if command -v apt-get >/dev/null 2>&1 && [ ${#MISSING_PACKAGES[@]} -gt 0 ]; then
         need_command ccache ccache
+        if [ "$1" = tests ] && ! have_package python3-pytest-xdist; then
+            missing python3-pytest-xdist "Python module xdist"
+        fi
     fi
 }
 

@@ -8,6 +8,7 @@
 #include "harness/model_row.h"
 #include "harness/model_run.h"
 #include "harness/sweep.h"
+#include "harness/weight_reader.h"
 #include "tests/model_fixture.h"
 
 namespace tritbench {
@@ -41,6 +42,37 @@ double value(const Row& row, Column column) {
     const auto number = row.number(column);
     EXPECT_TRUE(number) << column_info(column).name << " is '" << row[column] << "'";
     return number.value_or(-1);
+}
+
+TEST_F(ModelCells, ReadingsVisitEveryLayerInTurn) {
+    ThreadPool pool(2);
+    const auto model = test::load(axes.models[0].info.path, test::i2s(), pool);
+    ModelTurns turns(*model);
+    uint64_t packed = 0;
+    for (const auto& linear : model->linears()) packed += linear.weights->bytes.size();
+    EXPECT_LE(turns.total_bytes(), packed);
+    EXPECT_GT(turns.total_bytes(), packed - 14 * (512 + 64));  // less than a round of each
+    MemoryPieces all;
+    turns.take(uint64_t{1} << 40, all);  // no more than there is
+    ASSERT_EQ(all.size(), model->linears().size());
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < all.size(); ++i) {
+        const auto& weights = model->linears()[i].weights->bytes;
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(all[i].data()) % 64, 0U);
+        EXPECT_GE(all[i].data(), weights.data());
+        EXPECT_LE(all[i].data() + all[i].size(), weights.data() + weights.size());
+        bytes += all[i].size();
+    }
+    EXPECT_EQ(bytes, turns.total_bytes());
+    // Three readings of 2 KiB go on where the last ended.
+    MemoryPieces parts;
+    for (int i = 0; i < 3; ++i) turns.take(2048, parts);
+    uint64_t taken = 0;
+    for (const auto& part : parts) {
+        EXPECT_EQ(part.data(), all[0].data() + taken);
+        taken += part.size();
+    }
+    EXPECT_EQ(taken, 3U * 2048);
 }
 
 TEST_F(ModelCells, EveryColumnOfDecodeIsThere) {

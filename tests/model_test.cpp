@@ -2,6 +2,7 @@
 // That the numbers are the right ones is shown against NumPy: tests/python.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
@@ -16,14 +17,31 @@ namespace {
 
 using namespace test;
 
-TEST_F(ModelTest, LogitsAreTheSameBitsForEveryExactKernelThreadsAndBatch) {
+// Layouts of exact kernels for ternary weights that run here.
+std::vector<std::string> exact_layouts() {
+    std::set<std::string> layouts;
+    for (const tb_kernel* kernel : all_kernels()) {
+        if (kernel->exactness != TB_EXACT || !runs_here(*kernel)) continue;
+        if (kernel->weight_kind != TB_WEIGHT_TERNARY) continue;  // exact for other weights
+        layouts.insert(kernel->layout);
+    }
+    return {layouts.begin(), layouts.end()};
+}
+
+// A layout's kernels, so that layouts can be tested in parallel.
+class ModelLayouts : public ModelTest, public testing::WithParamInterface<std::string> {};
+
+INSTANTIATE_TEST_SUITE_P(Exact, ModelLayouts, testing::ValuesIn(exact_layouts()),
+                         [](const auto& layout) { return layout.param; });
+
+TEST_P(ModelLayouts, LogitsAreTheSameBitsForEveryKernelThreadsAndBatch) {
     const std::vector<int32_t> tokens = some_tokens(41, 320);
     ThreadPool one(1);
     std::map<fs::path, std::vector<float>> logits;
     int kernels = 0;
     for (const tb_kernel* kernel : all_kernels()) {
+        if (kernel->layout != GetParam()) continue;
         if (kernel->exactness != TB_EXACT || !runs_here(*kernel)) continue;
-        if (kernel->weight_kind != TB_WEIGHT_TERNARY) continue;  // exact for other weights
         ++kernels;
         const fs::path& file = path_for(*kernel);
         std::vector<float>& expected = logits[file];
@@ -41,18 +59,21 @@ TEST_F(ModelTest, LogitsAreTheSameBitsForEveryExactKernelThreadsAndBatch) {
             }
         }
     }
-    EXPECT_GE(kernels, 2);
+    EXPECT_GE(kernels, 1);
 }
 
 // Long enough for attention and norms to be split over workers as well.
-TEST_F(ModelTest, LongPromptsAreTheSameBits) {
+TEST_F(ModelTest, LongPromptsAreTheSameBitsOnSeveralThreads) {
     const std::vector<int32_t> tokens = some_tokens(128, 320);
     ThreadPool one(1);
     ThreadPool three(3);
-    const auto model = load(path, i2s(), one);
-    const std::vector<float> expected = all_logits(model, i2s(), one, tokens, 1);
-    EXPECT_TRUE(same_bits(all_logits(model, i2s(), three, tokens, 128), expected));
-    EXPECT_TRUE(same_bits(all_logits(model, i2s(), three, tokens, 50), expected));
+    const std::vector<float> expected = all_logits(load(path, i2s(), one), i2s(), one, tokens, 1);
+    for (const char* id : {"i2s_scalar", "t5r_scalar", "tl1_scalar"}) {
+        const tb_kernel& kernel = *find_kernel(id);
+        const auto model = load(path, kernel, three);
+        EXPECT_TRUE(same_bits(all_logits(model, kernel, three, tokens, 128), expected)) << id;
+        EXPECT_TRUE(same_bits(all_logits(model, kernel, three, tokens, 50), expected)) << id;
+    }
 }
 
 TEST_F(ModelTest, ForwardGivesTheLastRow) {
@@ -161,8 +182,13 @@ TEST_F(ModelTest, CanonicalRowsAreThePackedWeights) {
             model->canonical_rows(name)(0, w->shape.n, canonical.data(), nullptr, scale.data());
             EXPECT_EQ(packed, canonical) << kernel->id << " " << name;
             EXPECT_EQ(scales[0], scale[0]) << kernel->id << " " << name;
-            std::set<int> values(packed.begin(), packed.end());
-            EXPECT_EQ(values, (std::set<int>{-1, 0, 1})) << name;
+            const auto of_value = [&](int8_t v) {
+                return std::count(packed.begin(), packed.end(), v);
+            };
+            EXPECT_GT(of_value(-1), 0) << name;
+            EXPECT_GT(of_value(0), 0) << name;
+            EXPECT_GT(of_value(1), 0) << name;
+            EXPECT_EQ(of_value(-1) + of_value(0) + of_value(1), std::ssize(packed)) << name;
         }
         EXPECT_THROW(model->canonical_rows("token_embd.weight"), Error);
     }

@@ -8,12 +8,13 @@
 #include <random>
 #include <vector>
 
-#include "harness/copy_reader.h"
+#include "harness/block.h"
 #include "harness/roofline/ceilings.h"
 #include "harness/roofline/probe_memory.h"
 #include "harness/roofline/probe_tables.h"
 #include "harness/roofline/read_loops.h"
 #include "harness/verify/proof.h"
+#include "harness/weight_reader.h"
 #include "kernels/api/cpu.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
@@ -299,7 +300,7 @@ WeightCopies five_copies(ThreadPool& pool, size_t count) {
     return {pool, kernel, default_tile(kernel), shape, random_ternary_rows(shape, 1), count, 0};
 }
 
-TEST(CopyReaderTest, TakesItsTurnAmongTheCopies) {
+TEST(WeightReaderTest, TakesItsTurnAmongTheCopies) {
     ThreadPool pool(2);
     WeightCopies copies = five_copies(pool, 5);
     copies.next = 3;
@@ -311,16 +312,45 @@ TEST(CopyReaderTest, TakesItsTurnAmongTheCopies) {
     EXPECT_TRUE(copies.intact(pool));
 }
 
-TEST(CopyReaderTest, ReadsThemWithOneOfTheLoops) {
+TEST(WeightReaderTest, ReadsThemWithOneOfTheLoops) {
     ThreadPool pool(2);
     WeightCopies copies = five_copies(pool, 5);
-    CopyReader reader(pool, copies);
+    CopyTurns turns(copies);
+    WeightReader reader(pool, turns);
     bool known = false;
     for (const ReadLoop& loop : read_loops()) known |= reader.loop().starts_with(loop.name());
     EXPECT_TRUE(known) << reader.loop();
     const double gb_per_s = reader.read();
     EXPECT_TRUE(std::isfinite(gb_per_s) && gb_per_s > 0) << gb_per_s;
     EXPECT_TRUE(copies.intact(pool));
+}
+
+TEST(WeightReaderTest, OfASingleCopyTheBeginningIsRead) {
+    ThreadPool pool(2);
+    WeightCopies copies = five_copies(pool, 1);
+    const std::byte* begin = copies.views()[0].bytes.data();
+    for (int i = 0; i < 2; ++i) {
+        const auto part = copies.take(1024);
+        EXPECT_EQ(part.data(), begin);
+        EXPECT_EQ(part.size(), 1024U);
+    }
+    EXPECT_EQ(copies.take(uint64_t{1} << 30).size(), copies.total_bytes());
+    EXPECT_EQ(copies.next, 0U);
+}
+
+// A machine of two speeds: medians taken apart would compare one with the other.
+TEST(PairedCeiling, IsTheMedianOfTheRatios) {
+    std::set<std::string> marks;
+    Row row;
+    const std::vector<double> cell{9, 18, 9, 18, 9}, reading{10, 20, 10, 20, 20};
+    set_paired_ceiling(row, cell, reading, "a loop", marks);
+    EXPECT_EQ(row.number(Column::PctOfCeiling), 90);
+    EXPECT_EQ(row.number(Column::CeilingGbPerS), 20);
+    EXPECT_EQ(row[Column::CeilingProbe], "a loop");
+    EXPECT_TRUE(marks.empty());
+    set_paired_ceiling(row, std::vector<double>{11, 11, 11}, std::vector<double>{10, 10, 10},
+                       "a loop", marks);
+    EXPECT_EQ(marks, std::set<std::string>{"above_ceiling"});
 }
 
 TEST(Ceiling, BadRequestsAreRefused) {
