@@ -8,6 +8,7 @@
 #include "harness/control_groups.h"
 #include "harness/cpu_identity.h"
 #include "harness/system_files.h"
+#include "harness/thermal.h"
 #include "model/thread_pool.h"
 
 namespace tritbench {
@@ -45,6 +46,23 @@ void read_topology(MachineCard& card, const SystemFiles& files, const std::vecto
         if (core) cores.emplace(package.value_or(0), *core);
     }
     if (!cores.empty()) card.cores = static_cast<int>(cores.size());
+}
+
+// Of the CPUs allowed, those that are hardware threads of one core.
+void read_siblings(MachineCard& card, const SystemFiles& files) {
+    const auto allowed = cpu_list(card.allowed_cpus);
+    if (!allowed || allowed->empty()) return;
+    std::set<std::string> groups;
+    for (const int cpu : *allowed) {
+        const auto list = files.word(cpu_folder(cpu) + "topology/thread_siblings_list");
+        auto siblings = list ? cpu_list(*list) : std::nullopt;
+        if (!siblings) return;
+        std::erase_if(*siblings, [&](int sibling) {
+            return std::find(allowed->begin(), allowed->end(), sibling) == allowed->end();
+        });
+        if (siblings->size() > 1) groups.insert(cpu_list_text(*siblings));
+    }
+    card.smt_siblings.emplace(groups.begin(), groups.end());
 }
 
 void read_caches(MachineCard& card, const SystemFiles& files, const std::vector<int>& cpus) {
@@ -162,31 +180,6 @@ void read_memory(MachineCard& card, const SystemFiles& files) {
         card.memory_available_bytes = std::min(*card.memory_available_bytes, *left);
 }
 
-// Sensors of the CPU itself; a board may have dozens of others.
-void read_temperature(MachineCard& card, const SystemFiles& files) {
-    const auto consider = [&](const std::string& file) {
-        const auto milli = files.integer(file);
-        // Unconnected sensors read 0, or far below freezing.
-        if (!milli || *milli <= 0 || *milli > 150'000) return;
-        card.temperature_c =
-            std::max(card.temperature_c.value_or(0), static_cast<double>(*milli) / 1000);
-    };
-    static const std::set<std::string> cpu_sensors{"coretemp", "k10temp", "zenpower", "cpu_thermal",
-                                                   "scpi_sensors"};
-    for (const std::string& sensor : files.names("sys/class/hwmon")) {
-        const std::string folder = "sys/class/hwmon/" + sensor + "/";
-        if (!cpu_sensors.contains(files.word(folder + "name").value_or(""))) continue;
-        for (const std::string& name : files.names(folder))
-            if (name.starts_with("temp") && name.ends_with("_input")) consider(folder + name);
-    }
-    if (card.temperature_c) return;
-    for (const std::string& zone : files.names("sys/class/thermal")) {
-        const std::string folder = "sys/class/thermal/" + zone + "/";
-        const std::string type = files.word(folder + "type").value_or("");
-        if (type == "x86_pkg_temp" || type.starts_with("cpu")) consider(folder + "temp");
-    }
-}
-
 void read_steal(MachineCard& card, const SystemFiles& files) {
     const auto stat = files.text("proc/stat");
     if (!stat || !stat->starts_with("cpu ")) return;
@@ -224,7 +217,9 @@ MachineCard machine_card(const std::string& sysroot) {
     read_frequency(card, files, cpus);
     read_system(card, files, cpuinfo);
     read_memory(card, files);
-    read_temperature(card, files);
+    card.temperature_c = cpu_temperature_c(files);
+    card.throttle_events = throttle_events(files);
+    read_siblings(card, files);
     read_steal(card, files);
     return card;
 }

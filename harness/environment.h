@@ -41,16 +41,19 @@ struct MachineCard {
     std::optional<double> max_mhz, current_mhz;
     std::optional<bool> boost;  // turbo allowed
     std::optional<bool> smt_active;
+    // Hardware threads of one core among the allowed CPUs, "0,4"; empty: none are.
+    std::optional<std::vector<std::string>> smt_siblings;
     std::optional<int> numa_nodes;
     std::optional<std::string> transparent_huge_pages;  // always, madvise, never
     std::optional<uint64_t> huge_pages_reserved;        // of the default size
     std::optional<int> aslr;                            // 0, 1, 2
     std::optional<double> load1, load5, load15;
-    std::optional<std::string> hypervisor;  // "kvm", "vmware", "unnamed", ...; empty: none seen
-    std::optional<std::string> container;   // "docker", "podman", ...; empty: none seen
-    std::optional<double> cpu_quota;        // CPUs a control group grants; empty: no limit
-    std::optional<double> temperature_c;    // hottest CPU sensor
-    std::optional<double> steal_percent;    // CPU time taken by the hypervisor since boot
+    std::optional<std::string> hypervisor;    // "kvm", "vmware", "unnamed", ...; empty: none seen
+    std::optional<std::string> container;     // "docker", "podman", ...; empty: none seen
+    std::optional<double> cpu_quota;          // CPUs a control group grants; empty: no limit
+    std::optional<double> temperature_c;      // hottest CPU sensor
+    std::optional<uint64_t> throttle_events;  // thermal throttling since boot, all cores
+    std::optional<double> steal_percent;      // CPU time taken by the hypervisor since boot
     std::optional<std::string> clock_source;
     std::optional<double> uptime_s;
     std::optional<uint64_t> memory_available_bytes, swap_used_bytes;

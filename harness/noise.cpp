@@ -10,6 +10,7 @@
 #include "harness/control_groups.h"
 #include "harness/environment.h"
 #include "harness/system_files.h"
+#include "harness/thermal.h"
 #include "harness/version.h"
 
 namespace tritbench {
@@ -55,11 +56,26 @@ void clock_reasons(const MachineCard& card, std::vector<std::string>& reasons) {
         reasons.push_back(
             fmt::format("CPU at {:.0f} C: it may throttle; let it cool down, improve the cooling",
                         *card.temperature_c));
+    if (card.throttle_events.value_or(0) > 0)
+        reasons.push_back(fmt::format(
+            "cores were slowed {} times since boot for being too hot; improve the cooling, and see "
+            "whether rows are marked thermal_throttling",
+            *card.throttle_events));
     if (card.clock_source && slow_clock(*card.clock_source))
         reasons.push_back(
             fmt::format("clock source is '{}': reading the time is slow and coarse; boot with "
                         "'clocksource=tsc tsc=reliable' if the CPU allows it",
                         *card.clock_source));
+}
+
+// ", CPUs 0,4 and 1,5 are the hardware threads of one core": a few of them.
+std::string siblings_text(const std::vector<std::string>& groups) {
+    constexpr size_t kMost = 4;
+    const std::vector<std::string> few(
+        groups.begin(),
+        groups.begin() + static_cast<std::ptrdiff_t>(std::min(kMost, groups.size())));
+    return fmt::format(", CPUs {}{} are hardware threads of one core", fmt::join(few, " and "),
+                       groups.size() > kMost ? " and so on" : "");
 }
 
 void sharing_reasons(const MachineCard& card, std::vector<std::string>& reasons) {
@@ -82,10 +98,11 @@ void sharing_reasons(const MachineCard& card, std::vector<std::string>& reasons)
             "control group grants {:.2f} CPUs: threads are stopped when it is used up; run "
             "without a CPU limit (docker: without --cpus, with --cpuset-cpus)",
             *card.cpu_quota));
-    if (card.smt_active.value_or(false))
-        reasons.push_back(
-            "SMT is active: two threads may share one core; use no more threads than cores, pin "
-            "them to different cores, or 'echo off > /sys/devices/system/cpu/smt/control' (root)");
+    if (card.smt_active.value_or(false) && (!card.smt_siblings || !card.smt_siblings->empty()))
+        reasons.push_back(fmt::format(
+            "SMT is active{}: two threads may share one core; pin one to each ('--pin cores'), or "
+            "'echo off > /sys/devices/system/cpu/smt/control' (root)",
+            card.smt_siblings ? siblings_text(*card.smt_siblings) : ""));
     if (card.allowed_cpu_count && card.threads && *card.allowed_cpu_count < *card.threads)
         reasons.push_back(fmt::format(
             "only CPUs {} of {} may be used: results are of that part of the machine; check "
@@ -206,15 +223,7 @@ NoiseSample noise_sample_now(const std::string& sysroot) {
         const auto steal = parts.size() > 8 ? leading_integer(parts[8]) : std::nullopt;
         if (steal) sample.steal_ticks = static_cast<uint64_t>(*steal);
     }
-    // Counts repeat on the threads of a core; only their movement matters.
-    const std::string cpus = "sys/devices/system/cpu/";
-    const auto online = files.word(cpus + "online");
-    for (const int cpu : cpu_list(online.value_or("")).value_or(std::vector<int>{})) {
-        const std::string folder = cpus + "cpu" + std::to_string(cpu) + "/thermal_throttle/";
-        const auto count = files.integer(folder + "core_throttle_count");
-        if (!count) break;
-        sample.throttle_events = sample.throttle_events.value_or(0) + static_cast<uint64_t>(*count);
-    }
+    sample.throttle_events = throttle_events(files);
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     const auto seconds = [](const timeval& t) {

@@ -118,6 +118,7 @@ check_needs() {
     need_library toml++/toml.h libtomlplusplus-dev
     need_library fmt/core.h libfmt-dev
     need_library pcre2.h libpcre2-dev
+    need_library hwloc.h libhwloc-dev
     local modules=(numpy pandas matplotlib) module
     if [ "$1" = tests ]; then
         need_library gtest/gtest.h libgtest-dev

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "harness/cli/commands.h"
+#include "harness/core_sharing.h"
 #include "harness/environment.h"
 #include "harness/version.h"
 #include "kernels/api/cpu.h"
@@ -11,6 +12,11 @@
 namespace tritbench::cli {
 
 namespace {
+
+struct EnvFlags {
+    bool as_json = false;
+    bool probe = true;
+};
 
 // "unknown" where the system does not tell.
 template <class T>
@@ -69,6 +75,9 @@ void print_today(const MachineCard& card) {
                               known(card.max_mhz, "{:.0f}")));
     line("boost", on_off(card.boost));
     line("smt", on_off(card.smt_active));
+    if (card.smt_siblings && !card.smt_siblings->empty()) {
+        line("siblings", fmt::format("CPUs {}", fmt::join(*card.smt_siblings, "  ")));
+    }
     line("numa nodes", known(card.numa_nodes));
     line("huge pages",
          fmt::format("transparent: {}, reserved: {}", known(card.transparent_huge_pages),
@@ -81,6 +90,7 @@ void print_today(const MachineCard& card) {
          fmt::format("CPUs {}, quota {}", card.allowed_cpus.empty() ? "unknown" : card.allowed_cpus,
                      card.cpu_quota ? fmt::format("{:.2f} CPUs", *card.cpu_quota) : "none seen"));
     line("allowed isa", feature_names(allowed_features()));
+    line("throttled", known(card.throttle_events, "{} times since boot"));
     line("temperature",
          card.temperature_c ? fmt::format("{:.0f} C", *card.temperature_c) : "unknown");
     line("stolen time", known(card.steal_percent, "{:.2f}% since boot"));
@@ -89,6 +99,32 @@ void print_today(const MachineCard& card) {
     line("free memory", gib(card.memory_available_bytes));
     line("swap in use", gib(card.swap_used_bytes));
     line("binary", version_text());
+}
+
+// "CPUs 0+1 1.02x": how much longer a loop takes when both run it.
+std::string core_sharing_text(const CoreProbe& probe) {
+    if (probe.pairs.empty()) return "one CPU";
+    constexpr size_t kMostPrinted = 6;
+    std::vector<std::string> texts;
+    for (const CpuPair& pair : probe.pairs) {
+        if (texts.size() == kMostPrinted) break;
+        texts.push_back(fmt::format("{}+{} {}", pair.first, pair.second,
+                                    pair.slowdown ? fmt::format("{:.2f}x", *pair.slowdown) : "?"));
+    }
+    return fmt::format("CPUs {}{}; {} of {} pairs measured", fmt::join(texts, ", "),
+                       probe.pairs.size() > texts.size() ? " ..." : "", probe.pairs.size(),
+                       probe.pairs_in_all);
+}
+
+nlohmann::json core_sharing_json(const CoreProbe& probe) {
+    nlohmann::json pairs = nlohmann::json::array();
+    for (const CpuPair& pair : probe.pairs) {
+        pairs.push_back({{"cpus", {pair.first, pair.second}},
+                         {"slowdown", pair.slowdown ? nlohmann::json(*pair.slowdown) : nullptr},
+                         {"siblings", pair.siblings},
+                         {"shared", core_verdict(pair.slowdown) == CoreVerdict::Shared}});
+    }
+    return {{"pairs", pairs}, {"pairs_in_all", probe.pairs_in_all}};
 }
 
 void print_reasons(const std::vector<std::string>& reasons) {
@@ -105,16 +141,25 @@ void print_reasons(const std::vector<std::string>& reasons) {
 void add_env(CLI::App& app, int* /*exit_code*/) {
     CLI::App* command = app.add_subcommand(
         "env", "Show the machine card, and everything that makes timings here untrustworthy");
-    auto as_json = std::make_shared<bool>(false);
-    command->add_flag("--json", *as_json, "Print the card, the reasons and the marks as JSON");
-    command->callback([as_json] {
+    auto flags = std::make_shared<EnvFlags>();
+    command->add_flag("--json", flags->as_json,
+                      "Print the card, the reasons and the marks as JSON");
+    command->add_flag("!--no-probe", flags->probe,
+                      "Do not measure which CPUs share a core (at most 2 s)");
+    command->callback([flags] {
         const MachineCard card = machine_card();
         std::vector<std::string> reasons = distrust_reasons(card);
+        std::optional<CoreProbe> probe;
+        if (flags->probe) probe = probe_cores_here();
+        if (probe) {
+            for (const std::string& reason : probe_reasons(*probe)) reasons.push_back(reason);
+        }
         for (const std::string& reason : build_distrust_reasons()) reasons.push_back(reason);
-        if (*as_json) {
+        if (flags->as_json) {
             nlohmann::json out = card.json();
             out["distrust"] = reasons;
             out["noise_marks"] = noise_marks(card);
+            out["core_sharing"] = probe ? core_sharing_json(*probe) : nlohmann::json(nullptr);
             out["allowed_isa"] = feature_names(allowed_features());
             out["binary"] = version_text();
             fmt::print("{}\n", out.dump(2));
@@ -122,6 +167,7 @@ void add_env(CLI::App& app, int* /*exit_code*/) {
         }
         print_machine(card);
         print_today(card);
+        if (probe) line("two at a time", core_sharing_text(*probe));
         print_reasons(reasons);
     });
 }
