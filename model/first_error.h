@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "model/thread_pool.h"
+#include "model/work_shares.h"
 
 namespace tritbench {
 
@@ -33,16 +34,23 @@ class FirstError {
 // Calls worker(next) on every worker of the pool; next(&begin, &end) takes the next chunk of [0,
 // count) and is false when there is none left or a worker has failed. Throws what the first failing
 // worker threw.
+//
+// A worker takes the chunks of its own share first, as products do (work_shares.h): rows that it
+// packs lie in memory of its own NUMA node, since a page goes to the node of who writes it first.
 template <class Worker>
 void for_chunks(ThreadPool& pool, int64_t count, int64_t chunk, Worker&& worker) {
-    std::atomic<int64_t> taken{0};
+    WorkShares shares;
+    shares.reserve(pool.threads());
+    shares.begin((count + chunk - 1) / chunk, pool.threads());
     FirstError error;
-    pool.for_each_worker([&](int, int) {
+    pool.for_each_worker([&](int own, int workers) {
         try {
             worker([&](int64_t* begin, int64_t* end) {
-                *begin = taken.fetch_add(chunk, std::memory_order_relaxed);
+                int64_t piece = 0;
+                if (error.failed() || !shares.take(own, workers, &piece)) return false;
+                *begin = piece * chunk;
                 *end = std::min(*begin + chunk, count);
-                return *begin < count && !error.failed();
+                return true;
             });
         } catch (...) {
             error.keep(std::current_exception());

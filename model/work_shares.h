@@ -47,6 +47,18 @@ class WorkShares {
         }
     }
 
+    // The same for workers that ask: the next piece, of the worker's own share while there are any.
+    // False when none is left.
+    bool take(int worker, int workers, int64_t* piece) {
+        for (int i = 0; i < workers; ++i) {
+            Share& share = shares_[static_cast<size_t>((worker + i) % workers)];
+            if (share.next.load(std::memory_order_relaxed) >= share.end) continue;
+            *piece = share.next.fetch_add(1, std::memory_order_relaxed);
+            if (*piece < share.end) return true;
+        }
+        return false;
+    }
+
   private:
     struct alignas(64) Share {
         std::atomic<int64_t> next{0};
