@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "harness/axes_reasons.h"
+#include "harness/pins.h"
 #include "kernels/api/registry.h"
 #include "model/thread_pool.h"
 
@@ -12,6 +13,10 @@ std::string too_many_threads(int threads) {
     const size_t cpus = allowed_cpus().size();
     if (static_cast<size_t>(threads) <= cpus) return "";
     return fmt::format("asks {} threads, {} CPUs allowed", threads, cpus);
+}
+
+std::string not_these_pins(const std::string& pins, int threads) {
+    return pins.empty() ? "" : why_not_pins(topology_here(), pins, threads);
 }
 
 std::string not_accepted(const tb_kernel& kernel, const tb_shape& shape, const tb_tile& tile) {
@@ -31,13 +36,15 @@ std::string not_this_batch(const tb_kernel& kernel, int64_t batch) {
 
 std::vector<Cell> kernel_cells(const KernelAxes& axes) {
     std::vector<Cell> cells;
-    const auto add = [&](tb_shape shape, int64_t batch, double zeros, int threads, CacheMode cache,
-                         const tb_kernel& kernel, const std::string& tile) {
+    const auto add = [&](tb_shape shape, int64_t batch, double zeros, int threads,
+                         const std::string& pins, CacheMode cache, const tb_kernel& kernel,
+                         const std::string& tile) {
         Cell cell;
         cell.level = Level::Kernel;
         cell.kernels = {{&kernel, parse_tile(kernel, tile), 1}};
         cell.phase = batch == 1 ? Phase::Gemv : Phase::Gemm;
         cell.threads = threads;
+        cell.pins = pins;
         cell.repetitions = axes.repetitions;
         cell.shape = shape;
         cell.batch = batch;
@@ -47,18 +54,24 @@ std::vector<Cell> kernel_cells(const KernelAxes& axes) {
         cell.work_macs = static_cast<double>(shape.n) * static_cast<double>(shape.k) *
                          static_cast<double>(batch);
         cell.unavailable =
-            first_of(why_not_here(kernel), too_many_threads(threads),
+            first_of(why_not_here(kernel), too_many_threads(threads), not_these_pins(pins, threads),
                      not_accepted(kernel, shape, cell.tile()), not_this_batch(kernel, batch));
         cells.push_back(std::move(cell));
     };
+    const auto add_kernels = [&](tb_shape shape, int64_t batch, double zeros, int threads,
+                                 const std::string& pins) {
+        for (const CacheMode cache : axes.caches) {
+            for (const tb_kernel* kernel : axes.kernels) {
+                for (const std::string& tile : axes.tiles) {
+                    add(shape, batch, zeros, threads, pins, cache, *kernel, tile);
+                }
+            }
+        }
+    };
     const auto add_all = [&](tb_shape shape, int64_t batch, double zeros) {
         for (const int threads : axes.threads) {
-            for (const CacheMode cache : axes.caches) {
-                for (const tb_kernel* kernel : axes.kernels) {
-                    for (const std::string& tile : axes.tiles) {
-                        add(shape, batch, zeros, threads, cache, *kernel, tile);
-                    }
-                }
+            for (const std::string& pins : axes.pins) {
+                add_kernels(shape, batch, zeros, threads, pins);
             }
         }
     };

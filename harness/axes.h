@@ -18,6 +18,7 @@ struct KernelAxes {
     std::vector<int64_t> batches = {1};
     std::vector<double> zeros = {0};  // shares of the activations
     std::vector<int> threads = {1};
+    std::vector<std::string> pins = {""};  // as parse_pins has them
     std::vector<CacheMode> caches = {CacheMode::Hot};
     int repetitions = 10;
     std::string spec;
@@ -38,6 +39,7 @@ struct ModelAxes {
     std::vector<PromptAndTokens> pairs;
     std::vector<int64_t> depths = {0};
     std::vector<int> threads = {1};
+    std::vector<std::string> pins = {""};                    // as parse_pins has them
     std::vector<int64_t> sequences = {1};                    // of decode
     std::vector<int64_t> prefill_batches = {kPrefillBatch};  // of prefill and pairs
     std::vector<std::string> heads = {""};  // of the LM head, as parse_head has them

@@ -8,6 +8,7 @@
 namespace tritbench {
 
 std::string too_many_threads(int threads);
+std::string not_these_pins(const std::string& pins, int threads);
 std::string not_accepted(const tb_kernel& kernel, const tb_shape& shape, const tb_tile& tile);
 std::string not_this_batch(const tb_kernel& kernel, int64_t batch);
 

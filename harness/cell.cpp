@@ -65,6 +65,7 @@ std::string cell_key(const Cell& cell, const std::string& machine_id) {
         text += fmt::format("|{}|{}|{}", use.kernel->id, object_hash(*use.kernel),
                             tile_name(*use.kernel, use.tile));
     }
+    if (!cell.pins.empty()) text += fmt::format("|pins {}", cell.pins);
     if (cell.level == Level::Kernel) {
         text += fmt::format("|{}|{}|{}|{}", cell.shape.n, cell.shape.k, cell.batch,
                             cache_name(cell.cache));
@@ -92,6 +93,12 @@ std::string counted(int64_t count, const char* what) {
     return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
+// "2 threads", with how they are pinned where it is not the default.
+std::string pinned_threads(const Cell& cell) {
+    const std::string threads = counted(cell.threads, "thread");
+    return cell.pins.empty() ? threads : fmt::format("{} on {}", threads, cell.pins);
+}
+
 std::string model_cell_label(const Cell& cell) {
     const std::string kernel = kernel_text(cell);
     std::string text =
@@ -116,7 +123,7 @@ std::string model_cell_label(const Cell& cell) {
         if (cell.layers_run() < cell.layers) text += fmt::format(", {} run", cell.layers_run());
         text += fmt::format(" of {} layers", cell.layers);
     }
-    return text + ", " + counted(cell.threads, "thread");
+    return text + ", " + pinned_threads(cell);
 }
 
 // The kernels of the timed phase, the most weights first.
@@ -214,7 +221,7 @@ std::string cell_label(const Cell& cell) {
     return fmt::format("{}{} {}x{} batch {}{}, {}, {}", kernel.id,
                        usual ? "" : fmt::format(" ({})", tile), cell.shape.n, cell.shape.k,
                        cell.batch, cell.zeros > 0 ? fmt::format(", {:.4g} zeros", cell.zeros) : "",
-                       counted(cell.threads, "thread"), cache_name(cell.cache));
+                       pinned_threads(cell), cache_name(cell.cache));
 }
 
 Row identity_row(const Cell& cell, const RunInfo& run) {

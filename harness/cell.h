@@ -42,6 +42,7 @@ struct Cell {
         kernels;  // kernel level: one; e2e: first that with the most timed weights
     Phase phase = Phase::Gemv;
     int threads = 1;
+    std::string pins;  // the policy, as parse_pins has it; "": default
     int repetitions = 10;
 
     // kernel level

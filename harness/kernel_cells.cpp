@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "harness/measure.h"
+#include "harness/pins.h"
 #include "harness/statistics.h"
 #include "harness/weight_copies.h"
 #include "harness/weight_reader.h"
@@ -150,7 +151,7 @@ class KernelBlock {
           options_(options),
           reporter_(reporter),
           first_(cells[members.front()]),
-          pool_(first_.threads),
+          pool_(first_.threads, pins_here(first_.threads, first_.pins)),
           rows_(random_ternary_rows(first_.shape, options.seed)),
           x_(random_activations(first_.batch, first_.shape.k, options.seed + 1, first_.zeros)) {}
 
@@ -299,6 +300,7 @@ class KernelBlock {
             if (bench.footprint() < kLeastColdFactor * llc) marks.insert("cold_capped");
             if (bench.footprint() < llc) marks.insert("fits_in_llc");
         }
+        if (share_a_core(topology_here(), pool_.pins())) marks.insert("pins_share_core");
         // Of a kernel that skips zeros, which need not read all of its bytes, it says nothing.
         if (first_.zeros > 0) marks.erase("above_ceiling");
         row.set(Column::PeakRssBytes, peak_rss_bytes());
@@ -333,8 +335,8 @@ uint64_t weight_copies_bytes(const Cell& cell, uint64_t last_level_cache) {
 }
 
 std::string kernel_block_key(const Cell& cell) {
-    return fmt::format("{}x{} {} {} {} {}", cell.shape.n, cell.shape.k, cell.batch, cell.zeros,
-                       cell.threads, cache_name(cell.cache));
+    return fmt::format("{}x{} {} {} {} {} {}", cell.shape.n, cell.shape.k, cell.batch, cell.zeros,
+                       cell.threads, cell.pins, cache_name(cell.cache));
 }
 
 std::string weight_copies_key(const Cell& cell) {

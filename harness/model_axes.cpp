@@ -22,6 +22,7 @@ struct Setting {
     std::string head;
     CacheType cache_type;
     int threads;
+    std::string pins;
 };
 
 struct Test {
@@ -103,6 +104,7 @@ Cell model_cell(const ModelAxes& axes, const Setting& setting, const Test& test)
     cell.level = Level::EndToEnd;
     cell.phase = test.phase;
     cell.threads = setting.threads;
+    cell.pins = setting.pins;
     cell.repetitions = axes.repetitions;
     cell.model = model.info;
     cell.mode = model.mode;
@@ -128,7 +130,8 @@ Cell model_cell(const ModelAxes& axes, const Setting& setting, const Test& test)
         static_cast<double>(test.phase == Phase::Decode ? test.sequences : 1 + test.generated);
     cell.linear_macs = linear * layer_tokens;
     cell.work_macs = cell.linear_macs + head * head_tokens;
-    cell.unavailable = too_many_threads(cell.threads);
+    cell.unavailable =
+        first_of(too_many_threads(cell.threads), not_these_pins(cell.pins, cell.threads));
     add_kernels(cell, model);
     cell.unavailable = first_of(cell.unavailable, too_long(cell, model.config), no_memory(cell));
     return cell;
@@ -197,8 +200,10 @@ std::vector<Cell> model_cells(const ModelAxes& axes) {
                 for (const CacheType cache_type : axes.cache_types) {
                     for (const std::string& head : axes.heads) {
                         for (const auto& plan : plans) {
-                            add_tests(axes, {&model, plan, head, cache_type, threads}, depth,
-                                      cells);
+                            for (const std::string& pins : axes.pins) {
+                                add_tests(axes, {&model, plan, head, cache_type, threads, pins},
+                                          depth, cells);
+                            }
                         }
                     }
                 }

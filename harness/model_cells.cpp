@@ -11,6 +11,7 @@
 #include "harness/measure.h"
 #include "harness/model_row.h"
 #include "harness/model_run.h"
+#include "harness/pins.h"
 #include "harness/statistics.h"
 #include "harness/weight_reader.h"
 #include "model/tensor_types.h"
@@ -45,12 +46,15 @@ struct ModelBench {
     bool dropped = false;
 };
 
-// All members with one number of threads.
+// All members with the same threads on the same CPUs.
 class ThreadsPass {
   public:
     ThreadsPass(const std::vector<Cell>& cells, const Members& members, const Models& models,
                 const MeasureOptions& options, ChildReporter& reporter)
-        : options_(options), reporter_(reporter), pool_(cells[members.front()].threads) {
+        : options_(options),
+          reporter_(reporter),
+          pool_(cells[members.front()].threads,
+                pins_here(cells[members.front()].threads, cells[members.front()].pins)) {
         for (const size_t position : members) add(cells, members, position, models);
     }
 
@@ -265,6 +269,7 @@ class ThreadsPass {
             ceilings_.set_peaks(row, pool_, cell.kernel(), cell.work_macs / median_ns, false);
             set_product_peak(row);
         }
+        if (share_a_core(topology_here(), pool_.pins())) marks.insert("pins_share_core");
         row.set(Column::PeakRssBytes, peak_rss_bytes());
         // With fewer layers they are those of another model.
         if (bench.measured.layer_factor == 1) {
@@ -326,8 +331,10 @@ std::string loaded_weights_key(const Cell& cell) {
 void measure_model_block(const std::vector<Cell>& cells, const Members& members,
                          const MeasureOptions& options, ChildReporter& reporter) {
     const Models models = load_models(cells, members, reporter);
-    std::map<int, Members> by_threads;
-    for (const size_t position : members) by_threads[cells[position].threads].push_back(position);
+    std::map<std::pair<int, std::string>, Members> by_threads;
+    for (const size_t position : members) {
+        by_threads[{cells[position].threads, cells[position].pins}].push_back(position);
+    }
     for (const auto& [threads, part] : by_threads) {
         ThreadsPass(cells, part, models, options, reporter).run();
     }

@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "harness/pins.h"
 #include "harness/preset_models.h"
 #include "harness/spec_table.h"
 #include "kernels/api/error.h"
@@ -52,6 +53,14 @@ std::vector<int> read_threads(const SpecTable& table) {
     return {counts.begin(), counts.end()};
 }
 
+std::vector<std::string> read_pins(const SpecTable& table) {
+    std::vector<std::string> pins;
+    for (const std::string& text : table.texts("pins", {"default"})) {
+        pins.push_back(parse_pins(text, table.at("pins")));
+    }
+    return pins;
+}
+
 int read_repetitions(const SpecTable& table, int fallback) {
     return static_cast<int>(table.counts("repetitions", 1, {fallback}).front());
 }
@@ -60,7 +69,7 @@ KernelAxes read_kernel_axes(const std::string& file, const toml::table& toml,
                             const std::string& name) {
     const SpecTable table(file, toml, "[[kernel_cells]]",
                           {"shapes", "kernels", "isa", "batch", "activation_zeros", "threads",
-                           "cache", "tile", "repetitions"});
+                           "pins", "cache", "tile", "repetitions"});
     KernelAxes axes;
     axes.spec = name;
     axes.kernels = read_kernels(table);
@@ -70,6 +79,7 @@ KernelAxes read_kernel_axes(const std::string& file, const toml::table& toml,
     axes.batches = table.counts("batch", 1, axes.batches);
     axes.zeros = table.shares("activation_zeros", axes.zeros);
     axes.threads = read_threads(table);
+    axes.pins = read_pins(table);
     axes.caches.clear();
     for (const std::string& text : table.texts("cache", {"hot"})) {
         axes.caches.push_back(parse_cache(text, table.at("cache")));
@@ -131,7 +141,7 @@ ModelAxes read_model_axes(const std::string& file, const toml::table& toml, cons
         {"models",   "files",      "kernels",     "isa",         "prefill",       "decode",
          "depth",    "threads",    "repetitions", "i2s_layout",  "kernel_config", "plans",
          "generate", "sequences",  "heads",       "cache_types", "prefill_batch", "modes",
-         "window",   "layers_run", "budget",      "format"});
+         "window",   "layers_run", "budget",      "format",      "pins"});
     if (!table.has("models") && !table.has("files")) table.required("models");
     ModelAxes axes;
     axes.spec = name;
@@ -160,6 +170,7 @@ ModelAxes read_model_axes(const std::string& file, const toml::table& toml, cons
     }
     axes.depths = table.counts("depth", 0, axes.depths);
     axes.threads = read_threads(table);
+    axes.pins = read_pins(table);
     axes.repetitions = read_repetitions(table, axes.repetitions);
     read_presets(table, options, axes);
     return axes;

@@ -99,6 +99,28 @@ activation_zeros = [0, 0.5, 0.83]
     EXPECT_EQ(spec.cells()[2].zeros, 0.83);
 }
 
+TEST_F(SpecTest, PinsAreAnAxisAndThoseThatDoNotFitAreUnavailable) {
+    const std::string cpu = std::to_string(allowed_cpus().front());
+    const Spec spec = read(
+        "[[kernel_cells]]\nshapes = \"256x128\"\nkernels = \"i2s_scalar\"\n"
+        "threads = [1, 1000]\npins = [\"default\", \"compact\", \"" +
+        cpu + "\", \"60000\"]\n");
+    const std::vector<Cell> cells = spec.cells();
+    ASSERT_EQ(cells.size(), 8U);
+    std::set<std::string> keys;
+    for (const Cell& cell : cells) keys.insert(cell_key(cell, "here"));
+    EXPECT_EQ(keys.size(), cells.size());
+    EXPECT_EQ(cells[0].pins, "");
+    EXPECT_EQ(cells[1].pins, "compact");
+    for (const size_t fits : {0, 1, 2}) EXPECT_EQ(cells[fits].unavailable, "") << fits;
+    EXPECT_NE(cells[3].unavailable.find("CPU 60000"), std::string::npos) << cells[3].unavailable;
+    for (size_t i = 4; i < 8; ++i) EXPECT_NE(cells[i].unavailable, "") << i;
+    EXPECT_EQ(cell_label(cells[0]).find(" on "), std::string::npos);
+    EXPECT_NE(cell_label(cells[1]).find("1 thread on compact"), std::string::npos);
+    expect_refusal("[[kernel_cells]]\nshapes = \"256x128\"\npins = [\"compact\", \"scater\"]\n", 3,
+                   "did you mean 'scatter'?");
+}
+
 TEST_F(SpecTest, ModelPresetsAreNotGeneratedByReading) {
     const Spec spec = read(R"(
 [[model_cells]]

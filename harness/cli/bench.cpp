@@ -18,6 +18,7 @@ struct BenchFlags {
     std::string batches = "1";
     std::string zeros = "0";
     std::string threads = "1";
+    std::vector<std::string> pins;
     std::string caches = "hot";
     std::vector<std::string> tiles;
     int repetitions = 10;
@@ -30,6 +31,7 @@ struct BenchFlags {
                         shell_word(kernels), shell_word(shapes), shell_word(batches),
                         shell_word(threads), shell_word(caches), repetitions);
         if (zeros != "0") text += " --zeros " + shell_word(zeros);
+        text += pins_command_line(pins);
         for (const std::string& tile : tiles) text += " --tile " + shell_word(tile);
         return text;
     }
@@ -54,6 +56,7 @@ KernelAxes axes_of(const BenchFlags& options) {
     for (const std::string& text : split_list(options.threads)) {
         for (const int t : parse_threads(text, "--threads")) axes.threads.push_back(t);
     }
+    axes.pins = pin_policies(options.pins);
     axes.caches.clear();
     for (const std::string& text : split_list(options.caches)) {
         axes.caches.push_back(parse_cache(text, "--cache"));
@@ -84,6 +87,7 @@ void add_bench(CLI::App& app, int* exit_code) {
         ->capture_default_str();
     command->add_option("-t,--threads", options->threads, "Thread counts: 1,2 or 1..n or 1..n*2")
         ->capture_default_str();
+    add_pin_flag(*command, options->pins);
     command->add_option("--cache", options->caches, "hot, cold or both")->capture_default_str();
     command->add_option("--tile", options->tiles, "Tile values, name=value,...; repeat for more");
     command->add_option("-r,--reps", options->repetitions, "Repetitions, interleaved over kernels")

@@ -25,6 +25,7 @@ struct E2eFlags {
     std::string depths = "0";
     std::vector<std::string> pairs;
     std::string threads = "1";
+    std::vector<std::string> pins;
     std::string batches = std::to_string(kPrefillBatch);
     std::string sequences = "1";
     std::string kernels;
@@ -46,7 +47,7 @@ struct E2eFlags {
         for (const std::string& pair : pairs) line += " -pg " + shell_word(pair);
         line +=
             kernels.empty() ? " --plan " + shell_word(plans) : " --kernel " + shell_word(kernels);
-        return line + load.command_line();
+        return line + pins_command_line(pins) + load.command_line();
     }
 
     std::string models() const {
@@ -132,6 +133,7 @@ ModelAxes e2e_axes(const E2eFlags& options) {
     for (const std::string& text : split_list(options.threads)) {
         for (const int t : parse_threads(text, "-t")) axes.threads.push_back(t);
     }
+    axes.pins = pin_policies(options.pins);
     axes.repetitions = options.repetitions;
     add_models(options, axes);
     return axes;
@@ -193,6 +195,7 @@ void add_mode_flags(CLI::App& command, E2eFlags& options) {
 void add_setting_flags(CLI::App& command, E2eFlags& options) {
     command.add_option("-t,--threads", options.threads, "Thread counts: 1,2 or 1..n or 1..n*2")
         ->capture_default_str();
+    add_pin_flag(command, options.pins);
     auto* kernel =
         command.add_option("-k,--kernel", options.kernels,
                            "One kernel for all linear layers: globs, comma separated, ! excludes");

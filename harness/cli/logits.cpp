@@ -156,7 +156,7 @@ void run_logits(const LogitsOptions& o) {
     const auto file = std::make_shared<const GgufFile>(o.model.file);
     const Plan plan = choose_plan(o.model, *file);
     Output output(o.output);
-    ThreadPool pool(o.model.thread_count());
+    ThreadPool pool(o.model.thread_count(), o.model.cpus());
     const auto model = load_model(o.model, file, plan, pool);
     const int64_t vocab = model->config().vocab;
     Session session(model, plan, pool,

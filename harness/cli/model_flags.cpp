@@ -9,6 +9,7 @@
 
 #include "harness/cli/run_command.h"
 #include "harness/named_plan.h"
+#include "harness/pins.h"
 #include "harness/progress.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
@@ -17,7 +18,19 @@
 namespace tritbench::cli {
 
 int ModelFlags::thread_count() const {
-    return threads == 0 ? static_cast<int>(allowed_cpus().size()) : threads;
+    return threads == 0 ? cpus_of_pins_here(parse_pins(pins, "--pin")) : threads;
+}
+
+std::vector<int> ModelFlags::cpus() const {
+    return pins_here(thread_count(), parse_pins(pins, "--pin"));
+}
+
+void add_one_pin_flag(CLI::App& command, std::string& pins) {
+    command
+        .add_option("--pin", pins,
+                    "Which CPUs the threads are on: default (a core each while there are any), "
+                    "compact, scatter, cores (never two on one), or CPUs such as 0,2,4-7")
+        ->capture_default_str();
 }
 
 LoadOptions LoadFlags::options() const {
@@ -65,8 +78,9 @@ void add_model_flags(CLI::App& command, ModelFlags& flags) {
         ->excludes(kernel);
     command.add_option("--cache-type", flags.cache_type, "KV cache: f16 or f32")
         ->capture_default_str();
-    command.add_option("-t,--threads", flags.threads, "Threads (default: one per allowed CPU)")
+    command.add_option("-t,--threads", flags.threads, "Threads (default: one per CPU of --pin)")
         ->check(CLI::Range(1, 1024));
+    add_one_pin_flag(command, flags.pins);
     add_load_flags(command, flags.load);
     add_head_flag(command, flags.load);
 }

@@ -19,20 +19,24 @@ struct LoadFlags {
 };
 // Adds --i2s-layout and --kernel-config.
 void add_load_flags(CLI::App& command, LoadFlags& flags);
+// Adds --pin, for commands that take one policy.
+void add_one_pin_flag(CLI::App& command, std::string& pins);
 // Adds --head, for commands that run the model.
 void add_head_flag(CLI::App& command, LoadFlags& flags);
 
 struct ModelFlags {
     std::string file, kernel, plan, cache_type = "f16";
-    int threads = 0;  // 0: one per allowed CPU
+    int threads = 0;  // 0: one per CPU of the pins
+    std::string pins = "default";
     LoadFlags load;
 
     int thread_count() const;
+    std::vector<int> cpus() const;  // of each thread; Error on pins that do not fit
     LoadOptions load_options() const { return load.options(); }
     CacheType cache() const;  // Error unless f16 or f32
 };
 
-// Adds -m, --kernel, --plan, --cache-type, -t, --head and the load flags.
+// Adds -m, --kernel, --plan, --cache-type, -t, --pin, --head and the load flags.
 void add_model_flags(CLI::App& command, ModelFlags& flags);
 
 // What serves the linear layers: the one kernel that --kernel names, or the plan of --plan.

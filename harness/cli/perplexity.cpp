@@ -52,7 +52,7 @@ Result measure(const PerplexityFlags& flags, const Plan& plan,
     const auto tokenizer = load_tokenizer(*file);
     const auto bos = tokenizer->add_bos() ? tokenizer->bos() : std::nullopt;
     const std::vector<int32_t> tokens = text_tokens(flags, *tokenizer, bos);
-    ThreadPool pool(flags.model.thread_count());
+    ThreadPool pool(flags.model.thread_count(), flags.model.cpus());
     const auto model = load_model(flags.model, file, plan, pool);
     PerplexityRun run(model, plan, pool, flags.context, bos, flags.model.cache());
 

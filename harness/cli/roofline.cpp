@@ -8,7 +8,9 @@
 
 #include "harness/block.h"
 #include "harness/cli/commands.h"
+#include "harness/cli/model_flags.h"
 #include "harness/environment.h"
+#include "harness/pins.h"
 #include "harness/progress.h"
 #include "harness/roofline/ceilings.h"
 #include "harness/system_files.h"
@@ -20,6 +22,7 @@ namespace {
 
 struct RooflineFlags {
     std::vector<int> threads;
+    std::string pins = "default";
     std::vector<std::string> footprints, memory;
     bool json = false, csv = false, quick = false;
 };
@@ -100,7 +103,7 @@ std::vector<ReadJob> read_jobs(const RooflineFlags& options, const CeilingOption
 }
 
 void check_threads(RooflineFlags& options) {
-    const auto cpus = static_cast<int>(allowed_cpus().size());
+    const int cpus = cpus_of_pins_here(parse_pins(options.pins, "--pin"));
     if (options.threads.empty()) {
         options.threads = {1};
         if (cpus > 1) options.threads.push_back(cpus);
@@ -111,6 +114,7 @@ void check_threads(RooflineFlags& options) {
                 "roofline --threads: {} does not fit this machine; expected 1 to {}, the CPUs this "
                 "process may use",
                 threads, cpus));
+    for (const int threads : options.threads) pins_here(threads, parse_pins(options.pins, "--pin"));
 }
 
 void add_peaks(std::vector<Row>& rows, const std::string& what, const char* unit,
@@ -133,6 +137,7 @@ std::vector<Row> measure(const RooflineFlags& options) {
     ceiling.probe_seconds = options.quick ? 0.03 : 0.07;
     ceiling.tries = options.quick ? 2 : 3;
     const std::vector<ReadJob> jobs = read_jobs(options, ceiling);
+    const std::string pins = parse_pins(options.pins, "--pin");
     Ceilings ceilings(ceiling);
     Progress progress("roofline", jobs.size() + options.threads.size() * 4);
     std::vector<Row> rows;
@@ -143,7 +148,7 @@ std::vector<Row> measure(const RooflineFlags& options) {
         progress.update(done++, fmt::format("read {} MB, {} thread{}", job.footprint >> 20,
                                             job.threads, job.threads > 1 ? "s" : ""));
         if (!pool || pool->threads() != job.threads)
-            pool = std::make_unique<ThreadPool>(job.threads);
+            pool = std::make_unique<ThreadPool>(job.threads, pins_here(job.threads, pins));
         const ReadCeiling& result = ceilings.read(*pool, job.footprint, job.kind);
         rows.push_back({"read", job.threads, pins_text(*pool), allocation_name(job.kind),
                         result.footprint_bytes, result.gb_per_s, "GB/s", result.probe, result.note,
@@ -151,7 +156,8 @@ std::vector<Row> measure(const RooflineFlags& options) {
     }
     for (const int threads : options.threads) {
         if (interrupted()) throw Error("roofline: interrupted, nothing was written");
-        if (!pool || pool->threads() != threads) pool = std::make_unique<ThreadPool>(threads);
+        if (!pool || pool->threads() != threads)
+            pool = std::make_unique<ThreadPool>(threads, pins_here(threads, pins));
         progress.update(done++, "int8 dot products");
         add_peaks(rows, "int8_dot", "GMAC/s", *pool, ceilings.int8_dot_peaks(*pool));
         progress.update(done++, "byte lookups");
@@ -247,6 +253,7 @@ void add_roofline(CLI::App& app, int* /*exit_code*/) {
     auto options = std::make_shared<RooflineFlags>();
     command->add_option("--threads", options->threads, "Thread counts (default: 1 and all)")
         ->delimiter(',');
+    add_one_pin_flag(*command, options->pins);
     command
         ->add_option("--footprint", options->footprints,
                      "Bytes read by all threads together, e.g. 32K,8M,1G (at most 1 GB)")

@@ -65,7 +65,7 @@ class Runner {
           plan_(choose_plan(flags.model, *file_)),
           tokenizer_(load_tokenizer(*file_)),
           sampler_(flags.sampler),
-          pool_(flags.model.thread_count()),
+          pool_(flags.model.thread_count(), flags.model.cpus()),
           model_(load_model(flags.model, file_, plan_, pool_)),
           context_(flags.context != 0 ? flags.context
                                       : std::min(kDefaultContext, model_->config().context)),

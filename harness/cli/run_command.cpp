@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "harness/pins.h"
 #include "harness/progress.h"
 
 namespace tritbench::cli {
@@ -55,6 +56,28 @@ void add_run_flags(CLI::App& command, RunFlags& flags, const std::string& csv_op
     command.add_option("--seed", flags.seed, "Of weights, activations, tokens and order")
         ->capture_default_str();
     command.add_flag("-q,--quiet", flags.quiet, "No progress");
+}
+
+void add_pin_flag(CLI::App& command, std::vector<std::string>& pins) {
+    command
+        .add_option("--pin", pins,
+                    "Which CPUs the threads are on: default (a core each while there are any), "
+                    "compact, scatter, cores (never two on one), or CPUs such as 0,2,4-7; repeat "
+                    "for more")
+        ->allow_extra_args(false);
+}
+
+std::vector<std::string> pin_policies(const std::vector<std::string>& pins) {
+    if (pins.empty()) return {""};
+    std::vector<std::string> policies;
+    for (const std::string& text : pins) policies.push_back(parse_pins(text, "--pin"));
+    return policies;
+}
+
+std::string pins_command_line(const std::vector<std::string>& pins) {
+    std::string text;
+    for (const std::string& policy : pins) text += " --pin " + shell_word(policy);
+    return text;
 }
 
 RunOptions run_options(const RunFlags& flags, const std::string& name,

@@ -28,6 +28,13 @@ RunOptions run_options(const RunFlags& flags, const std::string& name, const std
 RunResult run_and_summarise(const std::vector<Cell>& cells, const RunOptions& options,
                             Journal* journal, const std::string& resume);
 
+// Adds --pin, which may be repeated.
+void add_pin_flag(CLI::App& command, std::vector<std::string>& pins);
+// As Cell::pins has them, the default where none is named.
+std::vector<std::string> pin_policies(const std::vector<std::string>& pins);
+// " --pin compact", or "" for none.
+std::string pins_command_line(const std::vector<std::string>& pins);
+
 // One word of a command line, quoted for a shell where it must be.
 std::string shell_word(const std::string& word);
 

@@ -11,6 +11,7 @@
 #include "harness/cli/model_flags.h"
 #include "harness/environment.h"
 #include "harness/measure.h"
+#include "harness/pins.h"
 #include "harness/progress.h"
 #include "harness/tune/tune_report.h"
 #include "kernels/api/error.h"
@@ -34,6 +35,7 @@ struct TuneFlags {
     std::string kernels = "*";
     std::string goal = "decode";
     std::string budget = "2m";
+    std::string pins = "default";
     std::vector<std::string> allow;
     std::optional<double> zeros;
     uint64_t seed = 1;
@@ -53,10 +55,13 @@ TuneOptions tune_options(const TuneFlags& flags) {
             throw Error(fmt::format("--allow '{}': expected bounded or half", printable(what, 40)));
         }
     }
-    const std::string threads = flags.threads.empty() ? "n" : flags.threads;
+    options.pins = parse_pins(flags.pins, "--pin");
+    const std::string threads =
+        flags.threads.empty() ? std::to_string(cpus_of_pins_here(options.pins)) : flags.threads;
     for (const std::string& text : split_list(threads)) {
         for (const int t : parse_threads(text, "-t")) options.threads.push_back(t);
     }
+    for (const int t : options.threads) pins_here(t, options.pins);  // throws unless they fit
     for (const std::string& text : split_list(flags.batches)) {
         options.batches.push_back(parse_count(text, 1, "--batch"));
     }
@@ -129,6 +134,7 @@ std::unique_ptr<AbResult> confirm(const TuneFlags& flags, const TuneOptions& opt
     if (all_default(result)) return nullptr;
     AbOptions ab;
     ab.threads = result.threads;
+    ab.pins = options.pins;
     ab.seconds = seconds;
     ab.same_logits = !options.rules.bounded;
     ab.seed = options.seed;
@@ -219,6 +225,7 @@ void add_tune(CLI::App& app, int* exit_code) {
         "-t,--threads", flags->threads,
         "Thread counts to tune for: 1,2 or 1..n (default: one per allowed CPU); the "
         "plan is that of the best");
+    add_one_pin_flag(*command, flags->pins);
     command
         ->add_option("-b,--batch", flags->batches,
                      "Batches that are raced, each for all that are larger than the one before")

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "harness/measure.h"
+#include "harness/pins.h"
 #include "harness/statistics.h"
 #include "harness/tune/race.h"
 #include "harness/verify/random_data.h"
@@ -104,7 +105,7 @@ AbResult compare_plans(const std::shared_ptr<const GgufFile>& file, const LoadOp
                        const Plan& ours, const Plan& standard, bool same_layouts,
                        const AbOptions& options, const TuneReport& report) {
     const Comparison comparison(options, report);
-    ThreadPool pool(options.threads);
+    ThreadPool pool(options.threads, pins_here(options.threads, options.pins));
     comparison.tell("loading");
     const auto ours_model = Model::load(file, ours, pool, {}, load);
     const auto standard_model =

@@ -13,6 +13,7 @@ namespace tritbench {
 
 struct AbOptions {
     int threads = 1;
+    std::string pins;      // as parse_pins has them
     int64_t prompt = 128;  // tokens of a prompt; at most what the context holds
     int64_t decoded = 8;   // tokens of a repetition, after a short prompt
     double seconds = 30;   // least_pairs are measured at least

@@ -157,6 +157,7 @@ std::string plan_file_text(const Plan& plan, const TuneOptions& options,
     if (!of_model.empty()) text += fmt::format("model = {}\n", quoted(of_model));
     text += fmt::format("for = \"{}\"\n", goal_name(options.goal));
     text += fmt::format("threads_tried = [{}]\n", joined(options.threads));
+    if (!options.pins.empty()) text += fmt::format("pins = \"{}\"\n", options.pins);
     text += fmt::format("best_threads_decode = {}\n", best_for(&ThreadsResult::decode_ns));
     text += fmt::format("best_threads_prefill = {}\n", best_for(&ThreadsResult::prefill_ns));
     if (compared != nullptr) {

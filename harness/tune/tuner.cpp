@@ -9,6 +9,7 @@
 #include "harness/environment.h"
 #include "harness/kernel_cells.h"
 #include "harness/measure.h"
+#include "harness/pins.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
 #include "model/thread_pool.h"
@@ -149,7 +150,7 @@ std::vector<ThreadsResult> search(const Workload& workload,
     std::vector<std::unique_ptr<ThreadPool>> pools;
     std::vector<ThreadsResult> results;
     for (const int threads : options.threads) {
-        pools.push_back(std::make_unique<ThreadPool>(threads));
+        pools.push_back(std::make_unique<ThreadPool>(threads, pins_here(threads, options.pins)));
         results.push_back({threads, {}, 0, 0, 0});
     }
     // Layers share the time by what is certain to be needed for them.

@@ -17,6 +17,7 @@ namespace tritbench {
 struct TuneOptions {
     CandidateRules rules;
     std::vector<int> threads;      // each is tuned for
+    std::string pins;              // as parse_pins has them
     std::vector<int64_t> batches;  // see buckets_of
     Goal goal = Goal::Decode;
     double seconds = 120;  // of races; a search takes longer if the least that is needed does
