@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <numeric>
 #include <set>
 #include <tuple>
@@ -13,13 +12,11 @@
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
 #include "model/convert/tensor_output.h"
+#include "model/linear_shapes.h"
 #include "model/printable.h"
 
 namespace tritbench {
 namespace {
-
-constexpr std::array<std::string_view, 7> kRoles{"attn_q",   "attn_k", "attn_v",  "attn_output",
-                                                 "ffn_gate", "ffn_up", "ffn_down"};
 
 tb_shape shape_of(const DummyTensor& tensor) {
     return {tensor.ne.size() > 1 ? tensor.ne[1] : 1, tensor.ne[0]};
@@ -42,9 +39,8 @@ std::vector<std::string> split_formats(std::string_view text) {
     for (size_t at = 0; at <= text.size();) {
         const size_t comma = std::min(text.find(',', at), text.size());
         const std::string_view part = text.substr(at, comma - at);
-        const bool of_tile =
-            !parts.empty() && parts.back().find(':') != std::string::npos &&
-            std::find(kRoles.begin(), kRoles.end(), part.substr(0, part.find('='))) == kRoles.end();
+        const bool of_tile = !parts.empty() && parts.back().find(':') != std::string::npos &&
+                             !is_linear_role(part.substr(0, part.find('=')));
         if (of_tile) {
             parts.back() += fmt::format(",{}", part);
         } else {
@@ -95,7 +91,7 @@ void parse_linear_formats(std::string_view text, DummyFormats& formats) {
     bool first = true;
     for (const std::string& part : split_formats(text)) {
         const std::string_view role = std::string_view(part).substr(0, part.find('='));
-        const bool known = std::find(kRoles.begin(), kRoles.end(), role) != kRoles.end();
+        const bool known = is_linear_role(role);
         if (first && !known) {
             formats.linear = parse_format(part);
         } else if (known && role.size() < part.size()) {
@@ -103,7 +99,7 @@ void parse_linear_formats(std::string_view text, DummyFormats& formats) {
         } else {
             throw Error(
                 fmt::format("format '{}': expected ROLE=FORMAT after the first, ROLE one of {}",
-                            printable(part, 40), fmt::join(kRoles, ", ")));
+                            printable(part, 40), fmt::join(kLinearRoles, ", ")));
         }
         first = false;
     }

@@ -65,7 +65,9 @@ struct Cell {
     int64_t prefill_batch = kPrefillBatch;
     CacheType cache_type = CacheType::F16;
     uint64_t weight_bytes = 0;  // memory that the linear layers take as the plan has them
-    double linear_macs = 0;     // of work_macs, those of the linear layers
+    uint64_t mapped_weights =
+        0;                   // of a model whose file is mapped: weights_of_mapped (disk_note.h)
+    double linear_macs = 0;  // of work_macs, those of the linear layers
 
     std::string spec;         // name of the experiment
     std::string unavailable;  // why it cannot be measured here; empty: it can

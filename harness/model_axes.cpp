@@ -6,6 +6,7 @@
 #include "dummy_models/presets.h"
 #include "harness/axes.h"
 #include "harness/axes_reasons.h"
+#include "harness/disk_note.h"
 #include "harness/environment.h"
 #include "harness/named_plan.h"
 #include "kernels/api/registry.h"
@@ -75,8 +76,12 @@ void add_kernels(Cell& cell, const ModelSource& model) {
         cell.weight_bytes += static_cast<uint64_t>(cell.layers_distinct()) *
                              packer.kernel->packed_size(&shape, &packer.tile);
     }
-    if (model.drawn())
+    if (model.drawn()) {
         cell.weight_bytes += 2 * head_weights(model.config);  // the embedding, float16
+    } else {
+        cell.mapped_weights =
+            weights_of_mapped(*cell.plan, model.config, model.layout, cell.layers_distinct());
+    }
     if (cell.kernels.empty()) return;
     const auto most = std::max_element(
         cell.kernels.begin(), cell.kernels.end(),

@@ -96,8 +96,8 @@ class PlanReader {
         require_known(from, {"role", "shape", "layout", "call"}, "[[layer]]");
         PlanLayer out;
         out.role = text(from, "role");
-        const bool known = std::find(std::begin(kPlanRoles), std::end(kPlanRoles), out.role) !=
-                           std::end(kPlanRoles);
+        const bool known =
+            std::find(kPlanRoles.begin(), kPlanRoles.end(), out.role) != kPlanRoles.end();
         if (!out.role.empty() && !known) {
             fail(from.get("role"),
                  fmt::format("role '{}': expected one of {}", printable(out.role, 60),

@@ -20,6 +20,8 @@
 // [notes], which is not looked at.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -28,6 +30,7 @@
 #include <vector>
 
 #include "kernels/api/kernel.h"
+#include "model/linear_shapes.h"
 
 namespace tritbench {
 
@@ -56,8 +59,12 @@ struct Plan {
 
 // As in the tensors' names; "output" is the LM head, whose layout the model has chosen: a layer of
 // another layout does not concern it.
-inline constexpr std::string_view kPlanRoles[] = {"attn_q",   "attn_k", "attn_v",   "attn_output",
-                                                  "ffn_gate", "ffn_up", "ffn_down", "output"};
+inline constexpr auto kPlanRoles = [] {
+    std::array<std::string_view, kLinearRoles.size() + 1> roles{};
+    std::copy(kLinearRoles.begin(), kLinearRoles.end(), roles.begin());
+    roles.back() = "output";
+    return roles;
+}();
 
 // The call for m tokens.
 const PlanCall& call_for(const std::vector<PlanCall>& calls, int64_t m);

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "harness/cli/run_command.h"
+#include "harness/disk_note.h"
+#include "harness/environment.h"
 #include "harness/named_plan.h"
 #include "harness/pins.h"
 #include "harness/progress.h"
@@ -103,6 +105,20 @@ Plan choose_plan(const ModelFlags& flags, const GgufFile& file) {
     return plan_of_kernel(*found.front());
 }
 
+namespace {
+
+void warn_of_disk_reads(const GgufFile& file, const Plan& plan, const LoadOptions& options) {
+    const uint64_t available = available_memory_bytes();
+    if (file.file_bytes() < available / 2) return;
+    const ModelConfig config = read_config(file);
+    const uint64_t weights =
+        weights_of_mapped(plan, config, linear_layout(file, options), config.layers);
+    const std::string note = disk_note(file.path().string(), file.file_bytes(), weights, available);
+    if (!note.empty()) fmt::print(stderr, "tritbench: warning: {}\n", note);
+}
+
+}  // namespace
+
 std::shared_ptr<const Model> load_model(const ModelFlags& flags,
                                         std::shared_ptr<const GgufFile> file, const Plan& plan,
                                         ThreadPool& pool) {
@@ -111,6 +127,7 @@ std::shared_ptr<const Model> load_model(const ModelFlags& flags,
         if (progress == nullptr) progress = std::make_unique<Progress>("load", total, "B");
         progress->update(done);
     };
+    warn_of_disk_reads(*file, plan, flags.load_options());
     return Model::load(std::move(file), plan, pool, show, flags.load_options());
 }
 

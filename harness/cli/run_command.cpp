@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
+#include "harness/disk_note.h"
+#include "harness/environment.h"
 #include "harness/pins.h"
 #include "harness/progress.h"
 
@@ -38,6 +42,19 @@ void print_summary(const RunResult& result, const RunOptions& options, const std
         fmt::print(stderr, "interrupted; resume with: {}\n", resume);
     } else {
         fmt::print(stderr, "interrupted; nothing was kept, give --csv FILE to keep rows\n");
+    }
+}
+
+// Once for each file.
+void warn_of_disk(const std::vector<Cell>& cells) {
+    const uint64_t available = available_memory_bytes();
+    std::set<std::string> told;
+    for (const Cell& cell : cells) {
+        if (!cell.unavailable.empty()) continue;
+        const std::string note = disk_note(cell.model.path.string(), cell.model.file_bytes,
+                                           cell.mapped_weights, available);
+        if (note.empty() || !told.insert(note).second) continue;
+        fmt::print(stderr, "tritbench: warning: {}\n", note);
     }
 }
 
@@ -97,6 +114,7 @@ RunOptions run_options(const RunFlags& flags, const std::string& name,
 RunResult run_and_summarise(const std::vector<Cell>& cells, const RunOptions& options,
                             Journal* journal, const std::string& resume) {
     install_interrupt_handler();
+    warn_of_disk(cells);
     RunResult result = run_cells(cells, options, journal);
     if (result.resumed && options.csv) fmt::print(stderr, "resumed {}\n", options.csv->string());
     if (!result.moved_to.empty()) {

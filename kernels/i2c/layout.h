@@ -71,22 +71,19 @@ int64_t i2c_pack_row_step(const tb_shape*, const tb_tile*) {
     return kLineRows;
 }
 
-// Columns [0, columns) of the rows of a line; false for what is no trit. bytes [64][kTileColumns].
-inline bool encode_lines(const int8_t* trits, int64_t ld, int64_t rows, int64_t columns,
+// Columns [0, columns) of the rows of a line. bytes [64][kTileColumns].
+inline void encode_lines(const int8_t* trits, int64_t ld, int64_t rows, int64_t columns,
                          uint8_t (&bytes)[kLineBytes][kTileColumns]) {
     memset(bytes, 0x55, sizeof bytes);  // the trit 0, where there is no row
-    int bad = 0;
     for (int64_t r = 0; r < rows; ++r) {
         const int8_t* from = trits + r * ld;
         uint8_t* const to = bytes[byte_of(r)];
         const int shift = shift_of(r);
         for (int64_t c = 0; c < columns; ++c) {
             const auto code = static_cast<uint8_t>(from[c] + 1);
-            bad |= code > 2;
             to[c] = static_cast<uint8_t>(to[c] ^ (code ^ 1) << shift);
         }
     }
-    return bad == 0;
 }
 
 tb_status i2c_pack(const tb_shape* s, const tb_tile*, const tb_weights* w, int64_t row_begin,
@@ -101,12 +98,15 @@ tb_status i2c_pack(const tb_shape* s, const tb_tile*, const tb_weights* w, int64
     for (int64_t row = row_begin; row < row_end; row += kLineRows) {
         const int8_t* trits = w->trits + (row - row_begin) * w->ld;
         const int64_t rows = smaller(kLineRows, row_end - row);
+        for (int64_t r = 0; r < rows; ++r) {
+            if (!are_trits(trits + r * w->ld, s->k)) {
+                return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
+            }
+        }
         for (int64_t k = 0; k < s->k; k += kTileColumns) {
             uint8_t bytes[kLineBytes][kTileColumns];
             const int64_t columns = smaller(kTileColumns, s->k - k);
-            if (!encode_lines(trits + k, w->ld, rows, columns, bytes)) {
-                return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
-            }
+            encode_lines(trits + k, w->ld, rows, columns, bytes);
             for (int64_t c = 0; c < columns; ++c) {
                 uint8_t* line = base + (k + c) * column_bytes(*s) + row / kLineRows * kLineBytes;
                 for (int64_t j = 0; j < kLineBytes; ++j) line[j] = bytes[j][c];

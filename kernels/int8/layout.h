@@ -12,6 +12,7 @@
 #include "kernels/api/kernel.h"
 #include "kernels/api/prepared_int8.h"
 #include "kernels/api/shape_limits.h"
+#include "kernels/dot/trits.h"
 
 namespace {
 
@@ -46,9 +47,7 @@ tb_status int8_pack(const tb_shape* s, const tb_tile*, const tb_weights* w, int6
     auto* rows = static_cast<int8_t*>(packed);
     for (int64_t n = row_begin; n < row_end; ++n) {
         const int8_t* t = w->trits + (n - row_begin) * w->ld;
-        int bad = 0;
-        for (int64_t k = 0; k < s->k; ++k) bad |= static_cast<uint8_t>(t[k] + 1) > 2;
-        if (bad != 0) return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
+        if (!are_trits(t, s->k)) return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
         memcpy(rows + n * s->k, t, static_cast<size_t>(s->k));
     }
     if (row_end == s->n) {

@@ -75,20 +75,35 @@ struct Iq1Bn {
 
     static int64_t group_bytes(int64_t k) { return kRowOverhead + k / kColumns * kBlockBytes; }
 
-    // Of trits `apart` columns from each other, idx as a byte.
-    static uint8_t pack_byte(const int8_t* t, int apart, int count) {
-        int index = 0;
-        for (int j = count; j-- > 0;) index = index * 3 + t[j * apart] + 1;
-        return static_cast<uint8_t>((256 * index + 242) / 243);
+    // The number of five codes: factors 1, 3, 9, 27, 81.
+    static uint8_t number(const uint8_t* codes) {
+        return static_cast<uint8_t>(eight_codes(codes) * 0x0103091b51U >> 32);
+    }
+
+    static void block_numbers(const uint8_t* codes, uint8_t* numbers) {
+        for (int i = 0; i < 4; ++i) {
+            for (int j = 0; j < 3; ++j) numbers[3 * i + j] = number(codes + 16 * i + 5 * j);
+        }
+        numbers[12] =
+            static_cast<uint8_t>(codes[15] + 3 * codes[31] + 9 * codes[47] + 27 * codes[63]);
     }
 
     static void pack_row(const int8_t* t, float scale, int64_t k, int, uint8_t* row) {
         const uint16_t half = tb_float_to_half(scale);
         memcpy(row, &half, sizeof half);
-        uint8_t* block = row + kRowOverhead;
-        for (; k > 0; k -= kColumns, t += kColumns, block += kBlockBytes) {
-            for (int i = 0; i < 12; ++i) block[i] = pack_byte(t + 16 * (i / 3) + 5 * (i % 3), 1, 5);
-            block[12] = pack_byte(t + 15, 16, 4);
+        uint8_t* to = row + kRowOverhead;
+        // Several blocks at a time: codes are no longer on their way to the cache when they are
+        // read in other pieces than they were written in.
+        constexpr int64_t blocks = 8;
+        uint8_t codes[blocks * kColumns + 8] = {0}, numbers[blocks * kBlockBytes];
+        for (; k > 0; k -= blocks * kColumns, t += blocks * kColumns) {
+            const int64_t count = k / kColumns < blocks ? k / kColumns : blocks;
+            codes_of_trits(t, count * kColumns, codes);
+            for (int64_t b = 0; b < count; ++b) {
+                block_numbers(codes + b * kColumns, numbers + b * kBlockBytes);
+            }
+            fractions_of_numbers(numbers, count * kBlockBytes, to);
+            to += count * kBlockBytes;
         }
     }
 

@@ -42,10 +42,15 @@ struct Iq2BnR4 {
     static void pack_row(const int8_t* t, float scale, int64_t k, int r, uint8_t* group) {
         memcpy(group + kRowOverhead * r, &scale, sizeof scale);
         uint8_t* part = group + kScaleBytes + 4 * r;
-        for (; k > 0; k -= 16, t += 16, part += 16) {
-            for (int i = 0; i < 4; ++i) {
-                part[i] = static_cast<uint8_t>((t[i] + 1) | (t[i + 4] + 1) << 2 |
-                                               (t[i + 8] + 1) << 4 | (t[i + 12] + 1) << 6);
+        uint8_t codes[8 * kColumns];
+        for (; k > 0; k -= 8 * kColumns, t += 8 * kColumns) {
+            const int64_t count = k < 8 * kColumns ? k : 8 * kColumns;
+            codes_of_trits(t, count, codes);
+            for (int64_t c = 0; c < count; c += 16, part += 16) {
+                uint32_t fields[4];  // of four columns each
+                memcpy(fields, codes + c, sizeof fields);
+                const uint32_t four = fields[0] | fields[1] << 2 | fields[2] << 4 | fields[3] << 6;
+                memcpy(part, &four, sizeof four);
             }
         }
     }

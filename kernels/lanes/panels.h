@@ -41,6 +41,7 @@
 #include "kernels/api/shape_limits.h"
 #include "kernels/dot/epilogue.h"
 #include "kernels/dot/prefetch.h"
+#include "kernels/dot/trits.h"
 
 namespace {
 
@@ -89,12 +90,15 @@ struct Panels {
         for (int64_t row = row_begin; row < row_end; row += kRows) {
             const int64_t rows = row_end - row < kRows ? row_end - row : kRows;
             const int8_t* trits = w->trits + (row - row_begin) * w->ld;
+            for (int64_t r = 0; r < rows; ++r) {
+                if (!are_trits(trits + r * w->ld, s->k)) {
+                    return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
+                }
+            }
             for (int64_t k = 0; k < s->k; k += kLine) {
                 uint8_t codes[kLine / Format::kColumns * kCodes];
                 const int64_t columns = s->k - k < kLine ? s->k - k : kLine;
-                if (!gather(trits + k, w->ld, rows, columns, codes)) {
-                    return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
-                }
+                gather(trits + k, w->ld, rows, columns, codes);
                 for (int64_t c = 0; c < columns; c += Format::kColumns) {
                     Format::encode(codes + c / Format::kColumns * kCodes, bytes_of_panel);
                     bytes_of_panel += Format::kStepBytes;
@@ -108,29 +112,27 @@ struct Panels {
         return {TB_OK, nullptr};
     }
 
-    // Codes of up to kLine columns of a panel, step after step; false for what is no trit. A line
-    // of each row at a time: rows are often a multiple of 4096 bytes apart, and then all of a panel
-    // meet in one set of the cache.
-    static bool gather(const int8_t* trits, int64_t ld, int64_t rows, int64_t columns,
+    // Codes of up to kLine columns of a panel, step after step. A line of each row at a time: rows
+    // are often a multiple of 4096 bytes apart, and then all of a panel meet in one set of the
+    // cache.
+    static void gather(const int8_t* trits, int64_t ld, int64_t rows, int64_t columns,
                        uint8_t* codes) {
         // 1 is the trit 0, where there is no weight.
         if (rows < kRows) memset(codes, 1, kLine / Format::kColumns * kCodes);
-        uint8_t line[kLine], most = 0;
+        uint8_t line[kLine];
         memset(line, 1, sizeof line);
         for (int64_t r = 0; r < rows; ++r) {
             const int8_t* row = trits + r * ld;
             if (columns == kLine) {
-                for (int64_t c = 0; c < kLine; ++c) line[c] = static_cast<uint8_t>(row[c] + 1);
+                codes_of_trits(row, kLine, line);
             } else {
-                for (int64_t c = 0; c < columns; ++c) line[c] = static_cast<uint8_t>(row[c] + 1);
+                codes_of_trits(row, columns, line);
             }
-            for (int64_t c = 0; c < kLine; ++c) most = line[c] > most ? line[c] : most;
             for (int64_t c = 0; c < kLine; c += 4) {
                 const int64_t step = c / Format::kColumns;
                 memcpy(codes + step * kCodes + at(r, c % Format::kColumns), line + c, 4);
             }
         }
-        return most <= 2;
     }
 
     // Of the whole panels that hold these rows.

@@ -55,15 +55,20 @@ struct Format {
         spread(r, c);
     }
 
+    // In loops over local arrays, which compilers vectorise.
     static void encode(const uint8_t* codes, uint8_t* bytes) {
-        for (int i = 0; i < 64; i += 2) {
-            unsigned c[8];
-            for (int q = 0; q < 8; ++q) {
-                const uint8_t* rows = codes + 192 * q + i;
-                const int low = rows[0] + 3 * rows[64] + 9 * rows[128];
-                const int high = rows[1] + 3 * rows[65] + 9 * rows[129];
-                c[q] = static_cast<unsigned>(low | high << 8);
+        uint8_t threes[8][64];
+        for (int q = 0; q < 8; ++q) {
+            const uint8_t* rows = codes + 192 * q;
+            for (int i = 0; i < 64; ++i) {
+                const auto upper = static_cast<uint8_t>(rows[64 + i] + 3 * rows[128 + i]);
+                threes[q][i] = static_cast<uint8_t>(rows[i] + 3 * upper);
             }
+        }
+        uint16_t words[5][32];
+        for (int i = 0; i < 32; ++i) {
+            uint16_t c[8];
+            for (int q = 0; q < 8; ++q) memcpy(&c[q], threes[q] + 2 * i, sizeof c[q]);
             // Each line settles bits that later lines leave alone.
             unsigned r[5] = {c[0], c[1], c[2], c[3], c[4]}, is[8];
             spread(r, is);
@@ -76,11 +81,9 @@ struct Format {
             r[0] |= ((is[5] ^ c[5]) & 0x0707) << 5;
             r[2] |= ((is[6] ^ c[6]) & 0x0707) << 5;
             r[4] |= ((is[7] ^ c[7]) & 0x0707) << 5;
-            for (int j = 0; j < 5; ++j) {
-                bytes[64 * j + i] = static_cast<uint8_t>(r[j]);
-                bytes[64 * j + i + 1] = static_cast<uint8_t>(r[j] >> 8);
-            }
+            for (int j = 0; j < 5; ++j) words[j][i] = static_cast<uint16_t>(r[j]);
         }
+        memcpy(bytes, words, sizeof words);
     }
 
     static bool good_codes(const uint8_t* bytes, int64_t count) {

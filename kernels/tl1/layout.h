@@ -34,6 +34,7 @@
 #include "kernels/api/prepared_int8.h"
 #include "kernels/api/shape_limits.h"
 #include "kernels/dot/prefetch.h"
+#include "kernels/dot/trits.h"
 
 namespace {
 
@@ -49,6 +50,7 @@ constexpr int64_t safe_columns(int64_t most) {
 }
 static_assert(safe_columns(127) == 258, "activations within +-127, as published");
 static_assert(safe_columns(128) == 254, "given int8 activations may be -128");
+constexpr int64_t kMostColumns = 256;  // of a tile
 
 constexpr int32_t kBmValues[] = {64, 128, 160, 256, 320, 512};
 constexpr int32_t kBkValues[] = {64, 128, 192, 256};  // 256 is there to be refused by name
@@ -143,6 +145,29 @@ inline void visit_row(const Places& at, int64_t n, Visit visit) {
     }
 }
 
+// A block of bm rows, of which `count` are there, and `width` columns of a tile, of which `columns`
+// are; the others are zeros. A row at a time: rows are often a multiple of 4096 bytes apart, and
+// then all of a block meet in one set of the cache. Halves: groups that a row has in a step.
+template <int64_t Halves>
+inline void tl1_pack_block(int64_t bm, const int8_t* trits, int64_t ld, int64_t count,
+                           int64_t columns, int64_t width, uint8_t* block) {
+    uint8_t codes[kMostColumns];
+    memset(codes, 1, sizeof codes);  // 1 is the trit 0
+    for (int64_t r = 0; r < bm; ++r) {
+        if (r < count) {
+            codes_of_trits(trits + r * ld, columns, codes);
+        } else if (r == count) {
+            memset(codes, 1, sizeof codes);
+        }
+        uint8_t* to = block + r / kGroup * Halves * kGroup + r % kGroup;
+        for (int64_t k = 0; k < width; k += 4 * Halves, to += kStepBytes) {
+            for (int64_t half = 0; half < Halves; ++half) {
+                to[half * kGroup] = pairs_of_codes(codes + k + 4 * half);
+            }
+        }
+    }
+}
+
 tb_status tl1_pack(const tb_shape* s, const tb_tile* tile, const tb_weights* w, int64_t row_begin,
                    int64_t row_end, void* packed) {
     const Places at(*s, tile);
@@ -152,20 +177,22 @@ tb_status tl1_pack(const tb_shape* s, const tb_tile* tile, const tb_weights* w, 
     if (w->trits == nullptr || w->scales == nullptr)
         return {TB_BAD_INPUT, "needs trits and a scale"};
     auto* bytes = static_cast<uint8_t*>(packed);
-    int bad = 0;
-    const int64_t end = row_end == s->n ? at.rows : row_end;
-    for (int64_t n = row_begin; n < end; ++n) {
-        const int8_t* row = w->trits + (n - row_begin) * w->ld;
-        const int64_t count = n < s->n ? s->k : 0;  // columns that are no padding
-        visit_row(at, n, [&](int64_t byte, int64_t k) {
-            int8_t t[4] = {0, 0, 0, 0};
-            const int64_t left = count - k;
-            if (left > 0) memcpy(t, row + k, static_cast<size_t>(left < 4 ? left : 4));
-            for (const int8_t trit : t) bad |= trit < -1 || trit > 1;
-            bytes[byte] = static_cast<uint8_t>((3 * t[0] + t[1] + 4) * 16 + 3 * t[2] + t[3] + 4);
-        });
+    for (int64_t n = row_begin; n < row_end; n += at.tile.bm) {
+        const int8_t* rows = w->trits + (n - row_begin) * w->ld;
+        const int64_t count = row_end - n < at.tile.bm ? row_end - n : at.tile.bm;
+        for (int64_t r = 0; r < count; ++r) {
+            if (!are_trits(rows + r * w->ld, s->k)) {
+                return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
+            }
+        }
+        const auto pack_block = at.tile.by == 4 ? tl1_pack_block<1> : tl1_pack_block<2>;
+        for (int64_t left = 0; left < at.columns; left += at.tile.columns) {
+            const int64_t width = at.width(left);
+            const int64_t columns = s->k - left < width ? s->k - left : width;
+            pack_block(at.tile.bm, rows + left, w->ld, count, columns, width,
+                       bytes + at.block(n, left));
+        }
     }
-    if (bad != 0) return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
     if (row_end == s->n) {
         memset(bytes + at.bytes(), 0, kTrailer);
         memcpy(bytes + at.bytes(), w->scales, sizeof(float));

@@ -32,11 +32,10 @@
 #include "kernels/api/kernel.h"
 #include "kernels/api/prepared_int8.h"
 #include "kernels/api/shape_limits.h"
+#include "kernels/tl2/codes.h"
 
 namespace {
 
-constexpr int64_t kBlockRows = 32;    // bm of the original, which knows no other here
-constexpr int64_t kSignColumns = 24;  // of a sign word: 8 triples
 constexpr int64_t kPairColumns = 32;  // of a block of the pair plane
 constexpr int64_t kTrailer = 32;      // scale and padding
 constexpr int64_t kMaxK = int64_t{1} << 22;
@@ -47,6 +46,7 @@ constexpr int64_t kLargestTriple =
 // Columns whose triples never leave int16, whatever their activations are.
 constexpr int64_t kSafeColumns = INT16_MAX / kLargestTriple * 3;
 static_assert(kSafeColumns == 255, "85 triples of 384 are 32640");
+constexpr int64_t kLineCodes = 264;  // of a row in a tile, and some that are read and not used
 
 constexpr int32_t kBmValues[] = {32, 64, 96, 128, 160, 192, 256, 320};
 constexpr int32_t kBkValues[] = {48, 96, 192, 240, 264, 288};  // the last two to be refused
@@ -105,12 +105,6 @@ struct Places {
     }
 };
 
-// The byte of row r in the 32 bytes of its block.
-inline int64_t byte_of_row(int64_t r) {
-    const int64_t group = r % 32 / 8;
-    return (group == 1 ? 16 : group == 2 ? 8 : group * 8) + r % 8;
-}
-
 inline float tensor_scale(const tb_shape& s, const tb_tile* tile, const void* packed) {
     float scale;
     memcpy(&scale, static_cast<const uint8_t*>(packed) + Places(s, tile).scale, sizeof scale);
@@ -139,44 +133,37 @@ int64_t tl2_pack_row_step(const tb_shape*, const tb_tile* tile) {
     return tl2_tile(tile).bm;
 }
 
-// Row i of a block: 24 columns, at the block's bytes of them in the index plane and the sign plane.
-inline void tl2_pack_triples(const int8_t* trits, int64_t i, uint8_t* index, uint8_t* signs) {
-    unsigned minus = 0;
-    for (int g = 0; g < 4; ++g) {
-        const int8_t* t = trits + 6 * g;
-        const int high = 9 * t[0] + 3 * t[1] + t[2], low = 9 * t[3] + 3 * t[4] + t[5];
-        index[32 * g + byte_of_row(i)] =
-            static_cast<uint8_t>((high < 0 ? -high : high) << 4 | (low < 0 ? -low : low));
-        minus |= (high < 0 ? 2U : 0U) << (14 - 4 * g) | (low < 0 ? 2U : 0U) << (12 - 4 * g);
-    }
-    minus >>= i / 16;
-    uint8_t* word = signs + 2 * (i % 16);
-    word[0] = static_cast<uint8_t>(word[0] | (minus & 0xff));
-    word[1] = static_cast<uint8_t>(word[1] | minus >> 8);
-}
-
 // The 32 rows from row r of `at.n` on, of which `rows` are there: the others, and what is behind
-// the columns of the matrix, are zeros. The sign plane is zero before.
+// the columns of the matrix, are zeros. A row at a time: rows are often a multiple of 4096 bytes
+// apart, and then all of a block meet in one set of the cache.
 inline void tl2_pack_block(const Places& at, int64_t r, const int8_t* trits, int64_t ld,
                            int64_t rows, int64_t k, uint8_t* bytes) {
-    constexpr int8_t none[kSignColumns] = {0};
-    for (int64_t c = 0; c < at.k3; c += kSignColumns) {
+    uint8_t codes[kLineCodes];
+    for (int64_t c = 0; c < at.k3; c += at.bk) {
+        memset(codes, 1, sizeof codes);  // 1 is the trit 0
         uint8_t* index = bytes + at.index_at(r, c);
         uint8_t* signs = bytes + at.sign_at(r, c);
         for (int64_t i = 0; i < kBlockRows; ++i) {
-            tl2_pack_triples(i < rows ? trits + i * ld + c : none, i, index, signs);
+            if (i < rows) {
+                codes_of_trits(trits + i * ld + c, at.bk, codes);
+            } else if (i == rows) {
+                memset(codes, 1, sizeof codes);
+            }
+            tl2_pack_triples(codes, at.bk, i, index, signs);
         }
     }
-    for (int64_t c = 0; c < at.k2; c += 4) {
+    for (int64_t c = 0; c < at.k2; c += kPairColumns) {
+        memset(codes, 1, sizeof codes);
         uint8_t* pairs = bytes + at.pair_at(r, c);
-        const int64_t left = k - at.k3 - c;
+        const int64_t left = k - at.k3 - c, columns = left < kPairColumns ? left : kPairColumns;
         for (int64_t i = 0; i < kBlockRows; ++i) {
-            int8_t t[4] = {0, 0, 0, 0};
-            if (i < rows && left > 0) {
-                memcpy(t, trits + i * ld + at.k3 + c, static_cast<size_t>(left < 4 ? left : 4));
+            if (i < rows) {
+                codes_of_trits(trits + i * ld + at.k3 + c, columns, codes);
+            } else if (i == rows) {
+                memset(codes, 1, sizeof codes);
             }
-            pairs[byte_of_row(i)] =
-                static_cast<uint8_t>((3 * t[0] + t[1] + 4) << 4 | (3 * t[2] + t[3] + 4));
+            uint8_t* of_row = pairs + byte_of_row(i);
+            for (int64_t j = 0; j < kPairColumns; j += 4) of_row[8 * j] = pairs_of_codes(codes + j);
         }
     }
 }
@@ -191,19 +178,15 @@ tb_status tl2_pack(const tb_shape* s, const tb_tile* tile, const tb_weights* w, 
         return {TB_BAD_INPUT, "needs trits and a scale"};
     auto* bytes = static_cast<uint8_t*>(packed);
     const int64_t end = row_end == s->n ? at.n : row_end;
-    memset(bytes + at.sign + row_begin * at.k3 / 24, 0,
-           static_cast<size_t>((end - row_begin) * at.k3 / 24));
     for (int64_t r = row_begin; r < end; r += kBlockRows) {
         const int64_t left = s->n - r;
         const int8_t* trits = left > 0 ? w->trits + (r - row_begin) * w->ld : w->trits;
         const int64_t rows = left < 0 ? 0 : left < kBlockRows ? left : kBlockRows;
-        int bad = 0;
         for (int64_t i = 0; i < rows; ++i) {
-            for (int64_t k = 0; k < s->k; ++k) {
-                bad |= static_cast<uint8_t>(trits[i * w->ld + k] + 1) > 2;
+            if (!are_trits(trits + i * w->ld, s->k)) {
+                return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
             }
         }
-        if (bad != 0) return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
         tl2_pack_block(at, r, trits, w->ld, rows, s->k, bytes);
     }
     if (row_end == s->n) {

@@ -31,20 +31,26 @@ struct Tq10 : TqBlocks<Tq10> {
 
     static uint8_t stored(int number) { return static_cast<uint8_t>((number * 256 + 242) / 243); }
 
-    // Bytes of `count` codes each, `apart` columns from each other.
-    static void pack_bytes(const int8_t* t, int bytes, int count, uint8_t* to) {
-        for (int m = 0; m < bytes; ++m) {
-            int number = 0;
-            for (int n = 0; n < 5; ++n)
-                number = number * 3 + (n < count ? t[m + bytes * n] + 1 : 0);
-            to[m] = stored(number);
+    // Of five codes each, `bytes` columns from each other; in bytes, as they stay below 243.
+    template <int Bytes>
+    static void add_numbers(const uint8_t* codes, uint8_t* numbers) {
+        for (int m = 0; m < Bytes; ++m) {
+            auto number = static_cast<uint8_t>(codes[m]);
+            for (int n = 1; n < 5; ++n) {
+                const auto thrice = static_cast<uint8_t>(number + number + number);
+                number = static_cast<uint8_t>(thrice + codes[m + Bytes * n]);
+            }
+            numbers[m] = number;
         }
     }
 
     static void pack_block(const int8_t* t, uint8_t* block) {
-        pack_bytes(t, 32, 5, block);
-        pack_bytes(t + 160, 16, 5, block + 32);
-        pack_bytes(t + 240, 4, 4, block + 48);
+        uint8_t codes[kColumns + 4] = {0}, numbers[52];  // behind the last: digits 0
+        codes_of_trits(t, kColumns, codes);
+        add_numbers<32>(codes, numbers);
+        add_numbers<16>(codes + 160, numbers + 32);
+        add_numbers<4>(codes + 240, numbers + 48);
+        fractions_of_numbers(numbers, 52, block);
     }
 
     // The code of a byte whose next digit is to come out, and the byte as it is then.

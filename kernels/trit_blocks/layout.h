@@ -38,6 +38,7 @@
 #include "kernels/api/kernel.h"
 #include "kernels/api/prepared_int8.h"
 #include "kernels/api/shape_limits.h"
+#include "kernels/dot/trits.h"
 
 namespace {
 
@@ -96,9 +97,7 @@ tb_status trit_blocks_pack(const tb_shape* s, const tb_tile*, const tb_weights* 
     for (int64_t n = row_begin; n < row_end; ++n) {
         const int8_t* trits = w->trits + (n - row_begin) * w->ld;
         const float* scales = w->scales + (n - row_begin) * per_row;
-        int bad = 0;
-        for (int64_t k = 0; k < s->k; ++k) bad |= static_cast<uint8_t>(trits[k] + 1) > 2;
-        if (bad != 0) return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
+        if (!are_trits(trits, s->k)) return {TB_BAD_WEIGHT, "a weight is not -1, 0 or +1"};
         for (int64_t b = 0; b < per_row; ++b) {
             if (!(scales[b] == scales[0])) {
                 return {TB_BAD_WEIGHT, "the scales of a row differ: b1.58 has one"};

@@ -39,8 +39,8 @@ struct TqBlocks {
 
     static void pack_row(const int8_t* t, float scale, int64_t k, int, uint8_t* row) {
         for (; k > 0; k -= kColumns, t += kColumns, row += Format::kBlockBytes) {
-            int any = 0;
-            for (int64_t i = 0; i < kColumns; ++i) any |= t[i];
+            int8_t any = 0;
+            for (int64_t i = 0; i < kColumns; ++i) any = static_cast<int8_t>(any | t[i]);
             const uint16_t d = any == 0 ? uint16_t{0} : tb_float_to_half(scale);
             Format::pack_block(t, row);
             memcpy(row + Format::kBlockBytes - 2, &d, sizeof d);

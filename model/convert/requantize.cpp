@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 
 #include "kernels/api/error.h"
 #include "model/gguf_format.h"
+#include "model/linear_shapes.h"
 #include "model/printable.h"
 #include "model/ternary_matrix.h"
 
@@ -24,16 +24,13 @@ std::string where(const GgufFile& file) {
 
 // blk.N.<role>.weight
 bool is_linear(std::string_view name) {
-    constexpr std::array<std::string_view, 7> roles{"attn_q",   "attn_k", "attn_v",  "attn_output",
-                                                    "ffn_gate", "ffn_up", "ffn_down"};
     constexpr std::string_view end = ".weight";
     if (!name.starts_with("blk.") || !name.ends_with(end)) return false;
     name.remove_prefix(4);
     name.remove_suffix(end.size());
     const size_t dot = name.find('.');
     return dot != std::string_view::npos && dot > 0 &&
-           name.find_first_not_of("0123456789") == dot &&
-           std::find(roles.begin(), roles.end(), name.substr(dot + 1)) != roles.end();
+           name.find_first_not_of("0123456789") == dot && is_linear_role(name.substr(dot + 1));
 }
 
 class Requantizer {

@@ -14,7 +14,9 @@ from test_quantize import parts
 
 SHAPE = "--hidden 256 --ffn 768 --layers 2 --heads 4 --kv-heads 2 --vocab 320 --context 64".split()
 TOKENS = [3, 17, 250, 8, 99, 1, 42, 42, 200, 7]
-VOCABULARY = Path(__file__).resolve().parents[1] / "data" / "vocabularies" / "small-bpe.gguf"
+DATA = Path(__file__).resolve().parents[1] / "data"
+VOCABULARY = DATA / "vocabularies" / "small-bpe.gguf"
+PINS = DATA / "dummy_sha256.txt"  # tests/dummy_bytes_test.cpp reads them too
 
 # Exact whatever the scales are; those of the second line keep scales (or values) in fewer bits.
 EXACT = "i2_s tl1 tl2 iq2_bn iq2_bn_r4 i2r i2c t3r t5r int8 f32".split()
@@ -81,16 +83,13 @@ def test_scales_without_spread_suit_the_formats_that_round(tritbench, tmp_path):
 
 
 # Of the whole file: the same from every compiler, instruction set and number of threads.
-@pytest.mark.parametrize("kind, digest", [
-    ("i2_s", "fbcedc41fe90b7c07c925a43200367ddf493ed07e95c0079422f8661a65fe2e0"),
-    ("t5r", "b19b8a3d39a735df308e3d072cd6a772082920ef9555b36864eff01b39a622e1"),
-    ("tl2", "a0c997a6296c41843ea9866ff667599017ad232d75497c12b75b8427e17be16d"),
-])
+@pytest.mark.parametrize("kind, embedding, digest",
+                         [line.split() for line in PINS.read_text().splitlines() if not line.startswith("#")])
 @pytest.mark.parametrize("threads, cpu", [("1", None), ("3", "x86-64-v3"), ("2", "x86-64-v2")])
-def test_golden_bytes(tritbench, tmp_path, monkeypatch, kind, digest, threads, cpu):
+def test_golden_bytes(tritbench, tmp_path, monkeypatch, kind, embedding, digest, threads, cpu):
     if cpu:
         monkeypatch.setenv("TRITBENCH_CPU", cpu)
-    gen(tritbench, tmp_path / "m", "--format", kind, "-t", threads)
+    gen(tritbench, tmp_path / "m", "--format", kind, "--embedding-type", embedding, "-t", threads)
     assert hashlib.sha256((tmp_path / "m").read_bytes()).hexdigest() == digest
 
 
