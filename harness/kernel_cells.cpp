@@ -162,11 +162,10 @@ class KernelBlock {
         std::map<const void*, bool> intact;
         for_all([&](CellBench& bench) {
             begin(bench, 50);
+            const WeightCopies& copies = bench.copies();
             ProofResult after = bench.prove([&] { reporter_.alive(); });
-            if (!intact.contains(&bench.copies())) {
-                intact[&bench.copies()] = bench.copies().intact(pool_);
-            }
-            if (after.ok() && !intact[&bench.copies()]) {
+            if (!intact.contains(&copies)) intact[&copies] = copies.intact(pool_);
+            if (after.ok() && !intact[&copies]) {
                 after = {Proof::No, "a kernel of this layout wrote into the packed weights"};
             }
             if (&bench != control_.get()) reporter_.advance(repetition_weight(bench.cell));
@@ -260,8 +259,8 @@ class KernelBlock {
     RowProvider rows_;
     TestActivations x_;
     std::map<std::string, std::unique_ptr<WeightCopies>> copies_;
-    std::map<std::string, std::unique_ptr<CopyTurns>> turns_;       // by the same keys
-    std::map<std::string, std::unique_ptr<WeightReader>> readers_;  // by the same keys
+    std::map<std::string, std::unique_ptr<CopyTurns>> turns_;  // by the same keys
+    std::map<std::string, std::unique_ptr<WeightReader>> readers_;
     std::vector<std::unique_ptr<CellBench>> benches_;
     size_t controlled_ = 0;  // of benches_, that which is measured twice
     std::unique_ptr<WeightCopies> control_copies_;
