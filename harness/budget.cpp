@@ -57,15 +57,18 @@ std::string plan_text(const std::vector<Cell>& cells, const MeasureOptions& opti
     double seconds = 0;
     for (const Members& block : blocks) seconds += predicted_block_s(cells, block, options);
     const double most = seconds * (1 << kMostDoublings);
-    std::string text = fmt::format(
-        "{} cells in {} blocks{}: about {} with the repetitions asked", all.size(), blocks.size(),
-        options.control ? ", each with an A/A control" : "", duration(seconds));
+    std::string text =
+        fmt::format("{} cell{} in {} block{}{}: about {} with the repetitions asked", all.size(),
+                    all.size() == 1 ? "" : "s", blocks.size(), blocks.size() == 1 ? "" : "s",
+                    options.control ? ", each with an A/A control" : "", duration(seconds));
     if (options.precision > 0) {
         text += fmt::format(", up to {} for a precision of {:.3g}%", duration(most),
                             100 * options.precision);
     }
     if (options.budget_s > 0) text += fmt::format("; ends after {}", duration(options.budget_s));
-    return text + "; loading models comes on top";
+    const bool models = std::any_of(cells.begin(), cells.end(),
+                                    [](const Cell& cell) { return cell.level == Level::EndToEnd; });
+    return text + (models ? "; loading models comes on top" : "");
 }
 
 double parse_precision(const std::string& text, const std::string& where) {
