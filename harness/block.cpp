@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "harness/measure.h"
-#include "harness/statistics.h"
 
 namespace tritbench {
 namespace {
@@ -63,8 +62,9 @@ Row failed_row(const std::string& reason) {
     return row;
 }
 
-void set_times(Row& row, std::span<const double> samples_ns, std::set<std::string>& marks) {
-    const Summary summary = summarise(samples_ns);
+void set_times(Row& row, std::span<const double> samples_ns, std::set<std::string>& marks,
+               double confidence) {
+    const Summary summary = summarise(samples_ns, confidence);
     row.set(Column::MedianNs, summary.median, 1);
     row.set(Column::MadNs, summary.mad, 1);
     row.set(Column::MinNs, summary.min, 1);

@@ -13,6 +13,7 @@
 #include "harness/environment.h"
 #include "harness/roofline/ceilings.h"
 #include "harness/schema.h"
+#include "harness/statistics.h"
 #include "harness/verify/proof.h"
 #include "model/thread_pool.h"
 
@@ -21,6 +22,10 @@ namespace tritbench {
 struct MeasureOptions {
     uint64_t seed = 1;
     double timeout_s = 0;  // limit of one step (a proof, a repetition); 0: from its predicted time
+    double precision = 0;  // as in StoppingRules; 0: the cells' repetitions are fixed
+    double budget_s = 0;   // of the whole run, once its models are there; 0: no limit
+    int64_t deadline_ns = 0;  // of a block, on the clock of now_ns(); 0: none
+    bool control = true;      // measure one cell of each block twice
 };
 
 // Cells that are measured together, as positions in the list of all cells.
@@ -42,7 +47,8 @@ Row failed_row(const std::string& reason);
 
 // median_ns ... max_ns; the mark wide_interval where the 95% interval is wider
 // than a tenth of the median.
-void set_times(Row& row, std::span<const double> samples_ns, std::set<std::string>& marks);
+void set_times(Row& row, std::span<const double> samples_ns, std::set<std::string>& marks,
+               double confidence = kUsualConfidence);
 
 // Ceiling, probe and percent; the mark above_ceiling over 105%.
 void set_ceiling(Row& row, double ceiling_gb_per_s, const std::string& probe, double gb_per_s,

@@ -4,7 +4,7 @@
 #include <map>
 
 #include "harness/kernel_cells.h"
-#include "harness/model_cells.h"
+#include "harness/loaded_models.h"
 #include "harness/sweep.h"
 
 namespace tritbench {

@@ -6,141 +6,26 @@
 #include <map>
 #include <memory>
 
+#include "harness/aa_control.h"
+#include "harness/cell_bench.h"
 #include "harness/measure.h"
 #include "harness/pins.h"
-#include "harness/statistics.h"
-#include "harness/weight_copies.h"
-#include "harness/weight_reader.h"
 #include "kernels/api/registry.h"
-#include "model/bitlinear.h"
 
 namespace tritbench {
 namespace {
 
-constexpr int64_t kShortestPrepareNs = 200'000;
-constexpr int kPrepareRepetitions = 11;
-constexpr int64_t kCopyProofNs = 500'000'000;
+// Of what `work` takes.
+template <class Work>
+double seconds_of(Work&& work) {
+    const int64_t begin = now_ns();
+    work();
+    return static_cast<double>(now_ns() - begin) / 1e9;
+}
 
 size_t packed_size(const Cell& cell) {
     return cell.kernel().packed_size(&cell.shape, &cell.tile());
 }
-
-// One cell of a block, with everything that its timed loop touches.
-class CellBench {
-  public:
-    CellBench(ThreadPool& pool, const Cell& measured, size_t its_position, WeightCopies& copies,
-              const RowProvider& rows, const TestActivations& x, uint64_t seed)
-        : cell(measured),
-          position(its_position),
-          pool_(pool),
-          copies_(copies),
-          x_(x),
-          proof_(pool, cell.kernel(), cell.tile(), cell.shape, rows, seed) {
-        prepared_.reserve(cell.kernel(), cell.tile(), cell.shape, cell.batch);
-        prepare();
-        scratch_.reserve(cell.kernel(), cell.tile(), cell.shape, cell.batch, pool.threads());
-        y_ = AlignedBuffer(static_cast<size_t>(cell.batch * cell.shape.n) * sizeof(float));
-    }
-
-    // Proves the copy next in turn, the last one, and as many others as fit a short time; the
-    // rest hold the same bytes, which WeightCopies::intact tells.
-    ProofResult prove(ChildReporter& reporter) const {
-        const int64_t begin = now_ns();
-        ProofResult result;
-        for (size_t i = 0; i < copies_.count(); ++i) {
-            const size_t which =
-                i == 1 ? copies_.count() - 1 : (copies_.next + i) % copies_.count();
-            result = proof_.check(pool_, copies_.views()[which], prepared_, x_, scratch_);
-            reporter.alive();
-            if (!result.ok() || (i >= 1 && now_ns() - begin > kCopyProofNs)) break;
-        }
-        return result;
-    }
-
-    void warm_up() {
-        Timed timed{repeat_product, this};
-        calls = calibrate(timed, kShortestRepetitionNs, &warmups);
-        Timed preparation{repeat_prepare, this};
-        const int64_t prepare_calls = calibrate(preparation, kShortestPrepareNs);
-        std::vector<double> times;
-        for (int i = 0; i < kPrepareRepetitions; ++i) {
-            times.push_back(static_cast<double>(repeat_prepare(this, prepare_calls)) /
-                            static_cast<double>(prepare_calls));
-        }
-        prepare_median_ns = median(times);
-    }
-
-    void measure_once() {
-        // The cell before this one left its own weights in the caches.
-        if (cell.cache == CacheMode::Hot) repeat_product(this, 1);
-        samples.push_back(static_cast<double>(repeat_product(this, calls)) /
-                          static_cast<double>(calls));
-        if (reader != nullptr) read_gb_per_s.push_back(reader->read());
-    }
-
-    tb_work work() const {
-        tb_work w{};
-        cell.kernel().work(&cell.shape, &cell.tile(), cell.batch, &w);
-        return w;
-    }
-
-    uint64_t footprint() const {
-        const tb_work w = work();
-        return copies_.total_bytes() +
-               static_cast<uint64_t>(w.activation_bytes + w.table_bytes + w.output_bytes);
-    }
-
-    const Cell& cell;
-    const size_t position;
-    int64_t calls = 1;
-    int warmups = 0;
-    double prepare_median_ns = 0;
-    std::vector<double> samples;
-    WeightReader* reader = nullptr;     // of a cold gemv
-    std::vector<double> read_gb_per_s;  // one beside every sample
-    ProofResult proved;
-    bool dropped = false;
-
-  private:
-    void prepare() {
-        prepared_.prepare(pool_, cell.kernel(), cell.tile(), cell.shape, x_.x.data(), x_.m, x_.k);
-    }
-
-    // The timed loop: products only, between two clock reads.
-    static int64_t repeat_product(void* context, int64_t calls) {
-        auto& b = *static_cast<CellBench*>(context);
-        const tb_kernel& kernel = b.cell.kernel();
-        const PackedWeights* copies = b.copies_.views();
-        const size_t count = b.copies_.count();
-        size_t next = b.copies_.next;
-        float* y = b.y_.as<float>();
-        const int64_t begin = now_ns();
-        for (int64_t i = 0; i < calls; ++i) {
-            // The copies are shared: their tile may be that of another kernel of the layout.
-            multiply(b.pool_, kernel, copies[next], b.prepared_, b.scratch_, y, b.cell.shape.n,
-                     &b.cell.tile());
-            if (++next == count) next = 0;
-        }
-        const int64_t end = now_ns();
-        b.copies_.next = next;
-        return end - begin;
-    }
-
-    static int64_t repeat_prepare(void* context, int64_t calls) {
-        auto& b = *static_cast<CellBench*>(context);
-        const int64_t begin = now_ns();
-        for (int64_t i = 0; i < calls; ++i) b.prepare();
-        return now_ns() - begin;
-    }
-
-    ThreadPool& pool_;
-    WeightCopies& copies_;
-    const TestActivations& x_;
-    CellProof proof_;
-    PreparedBatch prepared_;
-    mutable ProductScratch scratch_;
-    AlignedBuffer y_;
-};
 
 class KernelBlock {
   public:
@@ -157,21 +42,16 @@ class KernelBlock {
 
     void run() {
         for (const size_t position : members_) set_up(position);
+        if (benches_.empty()) return;
+        if (options_.control) add_control();
         reporter_.begin(-1, 300);
-        measure_ceilings();
+        after_s_ += seconds_of([&] { measure_ceilings(); });
         NoiseWatch noise;
-        for (auto& bench : benches_) {
-            begin(*bench, 50);
-            bench->warm_up();
-        }
-        std::vector<int> repetitions;
-        for (const auto& bench : benches_) repetitions.push_back(bench->cell.repetitions);
-        interleave(repetitions, options_.seed, [&](size_t i, int) {
-            begin(*benches_[i], static_cast<double>(benches_[i]->calls));
-            benches_[i]->measure_once();
-            reporter_.advance(repetition_weight(benches_[i]->cell));
-            return true;
+        for_all([&](CellBench& bench) {
+            begin(bench, 50);
+            bench.warm_up();
         });
+        measure();
         const std::set<std::string> marks = noise.marks();
         prove_again();
         reporter_.begin(-1, 300);
@@ -196,17 +76,77 @@ class KernelBlock {
                 std::make_unique<WeightCopies>(pool_, cell.kernel(), cell.tile(), cell.shape, rows_,
                                                copy_count(cell), largest_overread(cell));
         }
-        auto bench = std::make_unique<CellBench>(pool_, cell, position, *copies, rows_, x_,
-                                                 options_.seed + 2);
-        bench->proved = bench->prove(reporter_);
+        auto bench = proved_bench(position, *copies);
         reporter_.advance(repetition_weight(cell));
-        if (bench->proved.ok()) {
-            if (first_.phase == Phase::Gemv && first_.cache == CacheMode::Cold) {
-                bench->reader = &reader_of(weight_copies_key(cell), *copies);
+        if (!bench) return;
+        if (first_.phase == Phase::Gemv && first_.cache == CacheMode::Cold) {
+            bench->reader = &reader_of(weight_copies_key(cell), *copies);
+        }
+        benches_.push_back(std::move(bench));
+    }
+
+    // Null after a row that says what is wrong.
+    std::unique_ptr<CellBench> proved_bench(size_t position, WeightCopies& copies) {
+        auto bench = std::make_unique<CellBench>(pool_, cells_[position], position, copies, rows_,
+                                                 x_, options_.seed + 2);
+        after_s_ += seconds_of([&] { bench->proved = bench->prove([&] { reporter_.alive(); }); });
+        if (bench->proved.ok()) return bench;
+        send_row(reporter_, position, failed_row("before timing: " + bench->proved.reason));
+        return nullptr;
+    }
+
+    // One cell once more: its own buffers and, where cold, its own copies and their reader.
+    void add_control() {
+        std::vector<const Cell*> measured;
+        for (const auto& bench : benches_) measured.push_back(&bench->cell);
+        controlled_ = control_cell(measured);
+        const CellBench& bench = *benches_[controlled_];
+        const Cell& cell = bench.cell;
+        WeightCopies* copies = &bench.copies();
+        reporter_.begin_loading(static_cast<int>(bench.position),
+                                60 + step_budget_s(cell, options_, 50));
+        if (copies->count() > 1) {
+            control_copies_ =
+                std::make_unique<WeightCopies>(pool_, cell.kernel(), cell.tile(), cell.shape, rows_,
+                                               copies->count(), largest_overread(cell));
+            copies = control_copies_.get();
+        }
+        control_ = proved_bench(bench.position, *copies);
+        if (control_ == nullptr || bench.reader == nullptr) return;
+        const bool own = control_copies_ != nullptr;
+        control_->reader = &reader_of(own ? "control" : weight_copies_key(cell), *copies);
+    }
+
+    // All cells, then the control.
+    template <class Do>
+    void for_all(Do&& act) {
+        for (auto& bench : benches_) act(*bench);
+        if (control_) act(*control_);
+    }
+
+    void measure() {
+        std::vector<CellBench*> items;
+        std::vector<int> repetitions;
+        for_all([&](CellBench& bench) {
+            items.push_back(&bench);
+            repetitions.push_back(bench.cell.repetitions);
+        });
+        Stopping stopping(repetitions, stopping_rules(options_, after_s_));
+        const size_t twin = benches_.size();
+        if (control_) stopping.control(controlled_, twin);
+        run_rounds(stopping, options_.seed, now_ns, [&](size_t i, int round) {
+            begin(*items[i], static_cast<double>(items[i]->calls));
+            const double ns = items[i]->repeat();
+            if (i != twin && round < items[i]->cell.repetitions) {
+                reporter_.advance(repetition_weight(items[i]->cell));
             }
-            benches_.push_back(std::move(bench));
-        } else {
-            send_row(reporter_, position, failed_row("before timing: " + bench->proved.reason));
+            return std::optional(ns);
+        });
+        std::optional<ControlItems> control;
+        if (control_) control = {controlled_, twin, cell_label(control_->cell)};
+        for (size_t i = 0; i < benches_.size(); ++i) {
+            benches_[i]->samples = stopping.samples(i);
+            benches_[i]->ending = ending_of(stopping, i, control);
         }
     }
 
@@ -220,32 +160,31 @@ class KernelBlock {
 
     void prove_again() {
         std::map<const void*, bool> intact;
-        for (auto& bench : benches_) {
-            begin(*bench, 50);
-            WeightCopies& copies = *copies_[weight_copies_key(bench->cell)];
-            ProofResult after = bench->prove(reporter_);
-            if (!intact.contains(&copies)) {
-                intact[&copies] = copies.intact(pool_);
-            }
+        for_all([&](CellBench& bench) {
+            begin(bench, 50);
+            const WeightCopies& copies = bench.copies();
+            ProofResult after = bench.prove([&] { reporter_.alive(); });
+            if (!intact.contains(&copies)) intact[&copies] = copies.intact(pool_);
             if (after.ok() && !intact[&copies]) {
                 after = {Proof::No, "a kernel of this layout wrote into the packed weights"};
             }
-            reporter_.advance(repetition_weight(bench->cell));
-            if (after.ok()) continue;
-            send_row(reporter_, bench->position, failed_row("after timing: " + after.reason));
-            bench->dropped = true;
-        }
+            if (&bench != control_.get()) reporter_.advance(repetition_weight(bench.cell));
+            if (after.ok()) return;
+            send_row(reporter_, bench.position, failed_row("after timing: " + after.reason));
+            bench.dropped = true;
+        });
         std::erase_if(benches_, [](const auto& bench) { return bench->dropped; });
     }
 
-    // Every layout gets an equal part of half the memory.
+    // Every layout, and the control, gets an equal part of half the memory.
     size_t copy_count(const Cell& cell) const {
         std::set<std::string> layouts;
         for (const size_t position : members_) layouts.insert(weight_copies_key(cells_[position]));
         const uint64_t bytes = packed_size(cell);
         const uint64_t wanted =
             (weight_copies_bytes(cell, last_level_cache_bytes()) + bytes - 1) / bytes;
-        const uint64_t limit = half_memory_ / layouts.size() / (bytes + 4096);
+        const uint64_t parts = layouts.size() + (options_.control ? 1 : 0);
+        const uint64_t limit = half_memory_ / parts / (bytes + 4096);
         return static_cast<size_t>(std::clamp<uint64_t>(wanted, 1, std::max<uint64_t>(1, limit)));
     }
 
@@ -274,11 +213,11 @@ class KernelBlock {
         const double bytes =
             work.weight_bytes + work.activation_bytes + work.table_bytes + work.output_bytes;
         Row row;
-        set_times(row, bench.samples, marks);
+        set_times(row, bench.samples, marks, bench.ending.confidence);
+        set_ending(row, bench.ending);
         const double median_ns = median(bench.samples);
         row.set(Column::Pins, pins_text(pool_));
         row.set(Column::Warmups, bench.warmups);
-        row.set(Column::Repetitions, bench.cell.repetitions);
         row.set(Column::CallsPerRepetition, bench.calls);
         row.set(Column::PrepareMedianNs, bench.prepare_median_ns, 1);
         row.set(Column::GmacPerS, work.macs / median_ns, 3);
@@ -320,9 +259,13 @@ class KernelBlock {
     RowProvider rows_;
     TestActivations x_;
     std::map<std::string, std::unique_ptr<WeightCopies>> copies_;
-    std::map<std::string, std::unique_ptr<CopyTurns>> turns_;       // by the same keys
-    std::map<std::string, std::unique_ptr<WeightReader>> readers_;  // by the same keys
+    std::map<std::string, std::unique_ptr<CopyTurns>> turns_;  // by the same keys
+    std::map<std::string, std::unique_ptr<WeightReader>> readers_;
     std::vector<std::unique_ptr<CellBench>> benches_;
+    size_t controlled_ = 0;  // of benches_, that which is measured twice
+    std::unique_ptr<WeightCopies> control_copies_;
+    std::unique_ptr<CellBench> control_;
+    double after_s_ = 0;  // that proofs and ceilings took, as they will again after the rounds
     BlockCeilings ceilings_;
 };
 

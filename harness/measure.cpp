@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <numeric>
-#include <random>
-#include <vector>
 
 namespace tritbench {
 int64_t now_ns() {
@@ -30,22 +27,6 @@ int64_t calibrate(const Timed& timed, int64_t shortest_ns, int* warmups) {
     }
     if (warmups != nullptr) *warmups += made;
     return calls;
-}
-
-void interleave(std::span<const int> repetitions, uint64_t seed,
-                const std::function<bool(size_t item, int repetition)>& visit) {
-    std::mt19937_64 random(seed);
-    std::vector<size_t> order(repetitions.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    for (int repetition = 0; !order.empty(); ++repetition) {
-        std::erase_if(order, [&](size_t item) { return repetition >= repetitions[item]; });
-        std::shuffle(order.begin(), order.end(), random);
-        std::vector<size_t> kept;
-        for (const size_t item : order) {
-            if (visit(item, repetition)) kept.push_back(item);
-        }
-        order = std::move(kept);
-    }
 }
 
 }  // namespace tritbench

@@ -1,12 +1,9 @@
-// Timing: two clock reads around a counted loop, repetitions interleaved in random order.
-//
-// Interleaving spreads a slow spell of the machine over all cells that will be compared, where
-// one cell after the other would charge it to one of them.
+// Timing: two clock reads around a counted loop. Repetitions are interleaved in random order
+// (stopping.h): that spreads a slow spell of the machine over all cells that will be compared,
+// where one cell after the other would charge it to one of them.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <span>
 
 namespace tritbench {
 
@@ -27,10 +24,5 @@ struct Timed {
 // The calls it makes are the warm-up; their number is added to *warmups when it is given.
 int64_t calibrate(const Timed& timed, int64_t shortest_ns = kShortestRepetitionNs,
                   int* warmups = nullptr);
-
-// Visits (item, repetition) for every repetition below repetitions[item]: all items once in a
-// random order, then all again in another. `visit` returns false to drop its item from then on.
-void interleave(std::span<const int> repetitions, uint64_t seed,
-                const std::function<bool(size_t item, int repetition)>& visit);
 
 }  // namespace tritbench

@@ -7,23 +7,16 @@
 #include <memory>
 #include <numeric>
 
-#include "dummy_models/source.h"
+#include "harness/aa_control.h"
+#include "harness/loaded_models.h"
 #include "harness/measure.h"
 #include "harness/model_row.h"
 #include "harness/model_run.h"
 #include "harness/pins.h"
-#include "harness/statistics.h"
 #include "harness/weight_reader.h"
-#include "model/tensor_types.h"
 
 namespace tritbench {
 namespace {
-
-struct Loaded {
-    std::shared_ptr<const Model> model;
-    double load_ms = 0;
-};
-using Models = std::map<std::string, Loaded>;  // by loaded_weights_key
 
 // Of all the layers that the model has, from those that were run.
 RoleTimes with_all_layers(RoleTimes roles, double factor) {
@@ -43,13 +36,14 @@ struct ModelBench {
     ProofResult proved;
     RepetitionEnd end;  // what every repetition must end with
     ModelMeasurement measured;
+    Ending ending;
     bool dropped = false;
 };
 
 // All members with the same threads on the same CPUs.
 class ThreadsPass {
   public:
-    ThreadsPass(const std::vector<Cell>& cells, const Members& members, const Models& models,
+    ThreadsPass(const std::vector<Cell>& cells, const Members& members, const LoadedModels& models,
                 const MeasureOptions& options, ChildReporter& reporter)
         : options_(options),
           reporter_(reporter),
@@ -59,6 +53,7 @@ class ThreadsPass {
     }
 
     void run() {
+        const int64_t started = now_ns();
         for (auto& bench : benches_) prove(bench, "before timing: ");
         drop_failed();
         reporter_.begin(-1, 300);
@@ -66,8 +61,10 @@ class ThreadsPass {
         for (auto& bench : benches_) warm_up(bench);
         make_readers();
         drop_failed();
+        if (benches_.empty()) return;
         const NoiseWatch noise;
-        measure();
+        // After the rounds: proofs and ceilings once more, and two repetitions for the timeline.
+        measure(static_cast<double>(now_ns() - started) / 1e9);
         const std::set<std::string> marks = noise.marks();
         drop_failed();
         for (auto& bench : benches_) trace(bench);
@@ -82,9 +79,9 @@ class ThreadsPass {
 
   private:
     void add(const std::vector<Cell>& cells, const Members& members, size_t position,
-             const Models& models) {
+             const LoadedModels& models) {
         const Cell& cell = cells[position];
-        const Loaded& loaded = models.at(loaded_weights_key(cell));
+        const LoadedModel& loaded = models.at(loaded_weights_key(cell));
         begin(cell, position, 1);
         const std::string weights = loaded_weights_key(cell);
         auto& run = runs_[weights + session_key(cell)];
@@ -186,21 +183,46 @@ class ThreadsPass {
         measured.read_gb_per_s.push_back(bench.reader->read());
     }
 
-    void measure() {
+    // What the rounds look at: the time of a repetition, of decode the median of its steps.
+    std::optional<double> timed_repetition(ModelBench& bench) {
+        std::vector<double>& samples = bench.measured.samples_ns;
+        const size_t before = samples.size();
+        auto* first = bench.cell->prompt > 0 ? &bench.measured.first_token_ns : nullptr;
+        const std::string problem = repeat(bench, {&samples, first, nullptr});
+        if (!problem.empty()) {
+            fail(bench, "while timing: " + problem);
+            return std::nullopt;
+        }
+        if (bench.reader != nullptr) read_beside(bench, before);
+        return median({samples.begin() + static_cast<ptrdiff_t>(before), samples.end()});
+    }
+
+    void measure(double after_s) {
         std::vector<int> repetitions;
-        for (auto& bench : benches_) repetitions.push_back(bench.cell->repetitions);
-        interleave(repetitions, options_.seed, [&](size_t i, int) {
-            ModelBench& bench = benches_[i];
-            const bool prompt = bench.cell->prompt > 0;
-            const size_t first = bench.measured.samples_ns.size();
-            const std::string problem =
-                repeat(bench, {&bench.measured.samples_ns,
-                               prompt ? &bench.measured.first_token_ns : nullptr, nullptr});
-            if (bench.reader != nullptr) read_beside(bench, first);
-            reporter_.advance(repetition_weight(*bench.cell));
-            if (!problem.empty()) fail(bench, "while timing: " + problem);
-            return problem.empty();
+        std::vector<const Cell*> cells;
+        for (const auto& bench : benches_) {
+            repetitions.push_back(bench.cell->repetitions);
+            cells.push_back(bench.cell);
+        }
+        const size_t controlled = control_cell(cells), twin = benches_.size();
+        ModelBench control = benches_[controlled];
+        if (options_.control) repetitions.push_back(control.cell->repetitions);
+        Stopping stopping(repetitions, stopping_rules(options_, after_s));
+        std::optional<ControlItems> items;
+        if (options_.control) {
+            items = {controlled, twin, cell_label(*control.cell)};
+            stopping.control(controlled, twin);
+        }
+        run_rounds(stopping, options_.seed, now_ns, [&](size_t i, int round) {
+            const auto sample = timed_repetition(i == twin ? control : benches_[i]);
+            if (i != twin && round < repetitions[i]) {
+                reporter_.advance(repetition_weight(*benches_[i].cell));
+            }
+            return sample;
         });
+        for (size_t i = 0; i < benches_.size(); ++i) {
+            benches_[i].ending = ending_of(stopping, i, items);
+        }
     }
 
     // The timeline, from a repetition of its own: reading the clock at every role takes time.
@@ -247,10 +269,10 @@ class ThreadsPass {
         const Cell& cell = *bench.cell;
         const double median_ns = median(bench.measured.samples_ns);
         Row row;
-        set_model_times(row, cell, bench.measured, marks);
+        set_model_times(row, cell, bench.measured, marks, bench.ending.confidence);
         row.set(Column::Pins, pins_text(pool_));
         row.set(Column::Warmups, 1);
-        row.set(Column::Repetitions, cell.repetitions);
+        set_ending(row, bench.ending);
         if (cell.phase == Phase::Decode) {
             row.set(Column::FootprintBytes, bench.measured.bytes_per_step);
             // Of a kernel that skips zeros, only what it touched.
@@ -291,52 +313,27 @@ class ThreadsPass {
     BlockCeilings ceilings_;
 };
 
-// Loads the model once for each way its weights are packed, with all CPUs.
-Models load_models(const std::vector<Cell>& cells, const Members& members,
-                   ChildReporter& reporter) {
-    ThreadPool pool(static_cast<int>(allowed_cpus().size()));
-    Models models;
-    for (const size_t position : members) {
-        const Cell& cell = cells[position];
-        Loaded& loaded = models[loaded_weights_key(cell)];
-        if (loaded.model) continue;
-        reporter.begin_loading(static_cast<int>(position), 300);
-        const int64_t begin = now_ns();
-        const auto alive = [&](uint64_t, uint64_t) { reporter.alive(); };
-        if (cell.drawn) {
-            loaded.model =
-                Model::draw(dummy_source(*cell.drawn), *cell.plan, pool, alive, cell.load);
-        } else {
-            const auto file = std::make_shared<const GgufFile>(cell.model.path);
-            loaded.model = Model::load(file, *cell.plan, pool, alive, cell.load);
-        }
-        loaded.load_ms = static_cast<double>(now_ns() - begin) / 1e6;
-    }
-    return models;
-}
-
 }  // namespace
-
-std::string loaded_weights_key(const Cell& cell) {
-    std::string key = fmt::format("head {}|window {} of {}", cell.load.head, cell.layers_distinct(),
-                                  cell.layers_run());
-    for (const PlanLayer& layer : cell.plan->layers) {
-        const PlanCall& packer = layer.calls.back();
-        key += fmt::format("|{} {}x{} {} {}", layer.role, layer.shape.n, layer.shape.k,
-                           layer.layout, packed_tile_name(*packer.kernel, packer.tile));
-    }
-    return key;
-}
 
 void measure_model_block(const std::vector<Cell>& cells, const Members& members,
                          const MeasureOptions& options, ChildReporter& reporter) {
-    const Models models = load_models(cells, members, reporter);
+    const LoadedModels models = load_models(cells, members, reporter);
     std::map<std::pair<int, std::string>, Members> by_threads;
     for (const size_t position : members) {
         by_threads[{cells[position].threads, cells[position].pins}].push_back(position);
     }
+    // What is left of the time goes to the passes by their cells.
+    size_t left = members.size();
     for (const auto& [threads, part] : by_threads) {
-        ThreadsPass(cells, part, models, options, reporter).run();
+        MeasureOptions of_pass = options;
+        if (options.deadline_ns > 0) {
+            const auto left_ns = static_cast<double>(options.deadline_ns - now_ns());
+            of_pass.deadline_ns =
+                now_ns() + static_cast<int64_t>(left_ns * static_cast<double>(part.size()) /
+                                                static_cast<double>(left));
+        }
+        ThreadsPass(cells, part, models, of_pass, reporter).run();
+        left -= part.size();
     }
 }
 

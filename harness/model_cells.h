@@ -7,15 +7,11 @@
 // the same position, whatever phase, threads, ISA or other sequences.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "harness/block.h"
 
 namespace tritbench {
-
-// Cells of equal keys have their weights packed in the same way: they share a loaded model.
-std::string loaded_weights_key(const Cell& cell);
 
 // Measures the members (all of one model file) in this process (a child) and sends one row each.
 void measure_model_block(const std::vector<Cell>& cells, const Members& members,

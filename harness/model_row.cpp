@@ -1,7 +1,6 @@
 #include "harness/model_row.h"
 
 #include "harness/block.h"
-#include "harness/statistics.h"
 
 namespace tritbench {
 
@@ -34,8 +33,8 @@ double tokens_per_sample(const Cell& cell) {
 }
 
 void set_model_times(Row& row, const Cell& cell, const ModelMeasurement& measured,
-                     std::set<std::string>& marks) {
-    set_times(row, measured.samples_ns, marks);
+                     std::set<std::string>& marks, double confidence) {
+    set_times(row, measured.samples_ns, marks, confidence);
     const double median_ns = median(measured.samples_ns);
     const double tokens_per_s = tokens_per_sample(cell) * 1e9 / median_ns;
     row.set(Column::TokensPerS, tokens_per_s, 3);

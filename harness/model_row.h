@@ -8,6 +8,7 @@
 
 #include "harness/cell.h"
 #include "harness/schema.h"
+#include "harness/statistics.h"
 #include "harness/timeline.h"
 
 namespace tritbench {
@@ -32,8 +33,9 @@ double touched_bytes(const ModelMeasurement& measured);
 double tokens_per_sample(const Cell& cell);
 
 // Times, speeds, bytes, timeline and latencies: everything but ceilings and proofs.
+// `confidence`: of the interval of the median.
 void set_model_times(Row& row, const Cell& cell, const ModelMeasurement& measured,
-                     std::set<std::string>& marks);
+                     std::set<std::string>& marks, double confidence = kUsualConfidence);
 
 // product_pct_of_peak, once peak_gmac_per_s is there.
 void set_product_peak(Row& row);

@@ -13,7 +13,7 @@
 namespace tritbench {
 
 // Raised whenever a column is added, removed, moved or changes its meaning.
-inline constexpr int kSchemaVersion = 4;
+inline constexpr int kSchemaVersion = 5;
 
 // In file order. kColumns (schema.cpp) has the name, unit and meaning of each.
 enum class Column : int {
@@ -64,10 +64,17 @@ enum class Column : int {
     Warmups,
     Repetitions,
     CallsPerRepetition,
+    StopReason,
     MedianNs,
     MadNs,
     Ci95LoNs,
     Ci95HiNs,
+    Ci95Pct,
+    Control,
+    ControlRatio,
+    AaRatioLo,
+    AaRatioHi,
+    AaLimitPct,
     MinNs,
     MaxNs,
     P95Ns,

@@ -95,11 +95,18 @@ constexpr ColumnInfo kColumns[] = {
      "exceed the last-level cache four times. stream: the layers of a model, one after another.",
      1},
     {"warmups", "", "Untimed repetitions before the timed ones.", 1},
-    {"repetitions", "", "Timed repetitions, interleaved with those of the other cells.", 1},
+    {"repetitions", "",
+     "Timed repetitions, interleaved with those of the other cells: sample i of each cell of a "
+     "block is of the same round.",
+     1},
     {"calls_per_repetition", "",
      "Products per repetition (kernel level, timed together); steps per repetition for decode "
      "(each timed alone); 1 for prefill and prefill+decode.",
      1},
+    {"stop_reason", "",
+     "What ended the repetitions: precision (the interval is as narrow as was asked), repetitions "
+     "(their number) or budget (the time).",
+     5},
     {"median_ns", "ns",
      "Median time of one product (kernel level), of the whole prompt (prefill), of one step, a "
      "token of each sequence (decode), or of prompt and tokens (prefill+decode).",
@@ -108,6 +115,27 @@ constexpr ColumnInfo kColumns[] = {
     {"ci95_lo_ns", "ns",
      "Lower end of the 95% interval of the median, by order statistics; empty below 6 samples.", 1},
     {"ci95_hi_ns", "ns", "Upper end of that interval.", 1},
+    {"ci95_pct", "%",
+     "Half the width of the 95% interval of the median of repetitions (for decode: of their median "
+     "steps), in percent of that median.",
+     5},
+    {"control", "",
+     "One cell of the block that was measured twice, the A/A control: its label. Empty without "
+     "one.",
+     5},
+    {"control_ratio", "",
+     "Time of this cell over that of the control, the median of the ratios in each round. Rows of "
+     "one run_id and control are compared by it: drift cancels.",
+     5},
+    {"aa_ratio_lo", "",
+     "Lower end of the 95% interval of the median ratio of the control to itself, in the rounds of "
+     "this row.",
+     5},
+    {"aa_ratio_hi", "", "Upper end of that interval.", 5},
+    {"aa_limit_pct", "%",
+     "The smallest difference to other rows of the run_id and control that may be claimed: how far "
+     "the farther end of that interval is from 1.",
+     5},
     {"min_ns", "ns", "Fastest sample.", 1},
     {"max_ns", "ns", "Slowest sample.", 3},
     {"p95_ns", "ns",

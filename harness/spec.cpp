@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "harness/budget.h"
 #include "harness/pins.h"
 #include "harness/preset_models.h"
 #include "harness/spec_table.h"
@@ -176,6 +177,15 @@ ModelAxes read_model_axes(const std::string& file, const toml::table& toml, cons
     return axes;
 }
 
+void read_stopping(const SpecTable& table, Spec& spec) {
+    if (table.has("precision")) {
+        spec.precision = parse_precision(table.text("precision", ""), table.at("precision"));
+    }
+    if (table.has("budget")) {
+        spec.budget_s = parse_duration(table.text("budget", ""), table.at("budget"));
+    }
+}
+
 std::string read_text(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
@@ -237,12 +247,14 @@ Spec read_spec(const fs::path& path, const SpecOptions& options) {
     const std::string file = path.string();
     const std::string text = read_text(path);
     const toml::table root = parse(text, file);
-    const SpecTable table(file, root, "the spec",
-                          {"name", "description", "level", "kernel_cells", "model_cells"});
+    const SpecTable table(
+        file, root, "the spec",
+        {"name", "description", "level", "precision", "budget", "kernel_cells", "model_cells"});
     Spec spec;
     spec.name = table.text("name", path.stem().string());
     spec.description = table.text("description", "");
     spec.hash = hex16(fnv1a64(text.data(), text.size()));
+    read_stopping(table, spec);
     for_each_table(file, root, "kernel_cells", [&](const toml::table& t) {
         spec.kernel_axes.push_back(read_kernel_axes(file, t, spec.name));
     });

@@ -12,7 +12,9 @@ namespace tritbench {
 struct Spec {
     std::string name;
     std::string description;
-    std::string hash;  // of the text: decides whether a result file may be resumed
+    std::string hash;      // of the text: decides whether a result file may be resumed
+    double precision = 0;  // as in MeasureOptions
+    double budget_s = 0;
     std::vector<KernelAxes> kernel_axes;
     std::vector<ModelAxes> model_axes;
 

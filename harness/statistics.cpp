@@ -39,7 +39,16 @@ std::optional<int> median_interval_rank(int n, double confidence) {
     return rank;
 }
 
-Summary summarise(std::span<const double> values) {
+std::optional<std::pair<double, double>> median_interval(std::vector<double> values,
+                                                         double confidence) {
+    const auto rank = median_interval_rank(static_cast<int>(values.size()), confidence);
+    if (!rank) return std::nullopt;
+    std::sort(values.begin(), values.end());
+    const auto r = static_cast<size_t>(*rank);
+    return std::pair(values[r - 1], values[values.size() - r]);
+}
+
+Summary summarise(std::span<const double> values, double confidence) {
     std::vector<double> sorted(values.begin(), values.end());
     std::sort(sorted.begin(), sorted.end());
     Summary summary;
@@ -50,11 +59,27 @@ Summary summarise(std::span<const double> values) {
     deviations.reserve(sorted.size());
     for (const double value : sorted) deviations.push_back(std::abs(value - summary.median));
     summary.mad = median(std::move(deviations));
-    if (const auto rank = median_interval_rank(summary.count, 0.95)) {
-        const auto r = static_cast<size_t>(*rank);
-        summary.ci95 = {sorted[r - 1], sorted[sorted.size() - r]};
-    }
+    summary.ci95 = median_interval(std::move(sorted), confidence);
     return summary;
+}
+
+std::optional<double> relative_half_width(const Summary& summary) {
+    if (!summary.ci95) return std::nullopt;
+    return (summary.ci95->second - summary.ci95->first) / 2 / summary.median;
+}
+
+Summary paired_ratio(std::span<const double> slow, std::span<const double> fast,
+                     double confidence) {
+    if (slow.size() != fast.size()) throw Error("ratio of pairs: samples of different sizes");
+    std::vector<double> ratios(slow.size());
+    for (size_t i = 0; i < slow.size(); ++i) ratios[i] = slow[i] / fast[i];
+    return summarise(ratios, confidence);
+}
+
+std::optional<double> claim_limit(const Summary& ratio_of_equals) {
+    if (!ratio_of_equals.ci95) return std::nullopt;
+    const auto [low, high] = *ratio_of_equals.ci95;
+    return std::max(std::abs(low - 1), std::abs(high - 1));
 }
 
 }  // namespace tritbench

@@ -5,18 +5,16 @@
 #include <memory>
 #include <set>
 
+#include "harness/budget.h"
 #include "harness/kernel_cells.h"
+#include "harness/logits_agreement.h"
+#include "harness/measure.h"
 #include "harness/model_cells.h"
 #include "harness/progress.h"
 #include "kernels/api/registry.h"
 
 namespace tritbench {
 namespace {
-
-// What a cell adds to the progress: proof, repetitions, proof.
-uint64_t steps_of(const Cell& cell) {
-    return (static_cast<uint64_t>(cell.repetitions) + 2) * repetition_weight(cell);
-}
 
 std::string_view status_of(ChildEnd end) {
     switch (end) {
@@ -29,31 +27,10 @@ std::string_view status_of(ChildEnd end) {
     }
 }
 
-// Rows of one key have equal logits: the same tokens end at the same position, with the same LM
-// head and KV cache, and the same scales (a format that keeps halves has a model of its own, and
-// so has a plan that may mix them; a layout that rounds weights rounds its own way).
-std::string weights_kept(const Row& row) {
-    if (row[Column::Kernel] == "mixed") return row[Column::Plan];
-    const tb_kernel* kernel = find_kernel(row[Column::Kernel]);
-    if (kernel == nullptr) return "f32";
-    if (kernel->weight_kind != TB_WEIGHT_TERNARY) return kernel->layout;
-    return kernel->scale_type == TB_SCALE_F16 ? "f16" : "f32";
-}
-
-std::string logits_key(const Row& row) {
-    double tokens = 0;
-    for (const Column part : {Column::PromptTokens, Column::GeneratedTokens, Column::DepthTokens}) {
-        tokens += row.number(part).value_or(0);
-    }
-    return fmt::format("{} {} {} {} {} {} {} {}", row[Column::Model], row[Column::ModelFileBytes],
-                       row[Column::LayersDistinct], row[Column::LayersRun], tokens,
-                       row[Column::HeadType], row[Column::CacheType], weights_kept(row));
-}
-
 class Runner {
   public:
     Runner(const std::vector<Cell>& cells, const RunOptions& options, Journal* journal)
-        : cells_(cells), options_(options), journal_(journal) {
+        : cells_(cells), options_(options), block_options_(options.measure), journal_(journal) {
         const MachineCard card = machine_card();
         run_.machine_id = card.machine_id();
         run_.cpu = card.cpu_model;
@@ -70,14 +47,17 @@ class Runner {
     RunResult run() {
         Members todo = open_cells();
         uint64_t steps = 0;
-        for (const size_t position : todo) steps += steps_of(cells_[position]);
+        for (const size_t position : todo) steps += progress_steps(cells_[position]);
         if (options_.show_progress && !todo.empty()) {
             progress_ = std::make_unique<Progress>(options_.name, steps);
         }
+        const int64_t begin = now_ns();
         const std::vector<Members> blocks =
             make_blocks(cells_, gate(todo), available_memory_bytes(), last_level_cache_bytes());
+        BudgetShares shares(cells_, blocks, options_.measure, begin);
         for (const Members& block : blocks) {
             if (result_.interrupted) break;
+            block_options_.deadline_ns = shares.next_deadline(now_ns());
             run_block(block);
         }
         if (!result_.interrupted && journal_) journal_->complete();
@@ -92,7 +72,7 @@ class Runner {
     // A row that an earlier run finished.
     void take_up(const Row& row) {
         ++result_.by_status[row[Column::Status]];
-        remember_logits(row);
+        logits_.remember(row);
         result_.rows.push_back(row);
         result_.samples.push_back(journal_->samples_of(row[Column::CellKey]));
     }
@@ -130,7 +110,7 @@ class Runner {
                 passed.push_back(position);
             } else {
                 finish(position, verdict, {});
-                done_steps_ += steps_of(cells_[position]);
+                done_steps_ += progress_steps(cells_[position]);
             }
         }
         return passed;
@@ -173,7 +153,7 @@ class Runner {
     void run_block(const Members& block) {
         std::set<size_t> open(block.begin(), block.end());
         uint64_t block_steps = 0;
-        for (const size_t position : block) block_steps += steps_of(cells_[position]);
+        for (const size_t position : block) block_steps += progress_steps(cells_[position]);
         while (!open.empty()) {
             const Members members(open.begin(), open.end());
             const ChildOutcome outcome = measure(members, open);
@@ -213,9 +193,9 @@ class Runner {
         return run_in_child(
             [&](ChildReporter& reporter) {
                 if (cells_[members.front()].level == Level::Kernel) {
-                    measure_kernel_block(cells_, members, options_.measure, reporter);
+                    measure_kernel_block(cells_, members, block_options_, reporter);
                 } else {
-                    measure_model_block(cells_, members, options_.measure, reporter);
+                    measure_model_block(cells_, members, block_options_, reporter);
                 }
             },
             [&](const nlohmann::json& message) {
@@ -230,30 +210,16 @@ class Runner {
         if (progress_) progress_->update(done_steps_ + steps_of_block, note);
     }
 
-    void remember_logits(const Row& row) {
-        if (row[Column::LogitsHash].empty() || row[Column::Exactness] != "exact") return;
-        logits_.try_emplace(logits_key(row), row[Column::Kernel], row[Column::LogitsHash]);
-    }
-
-    // Why the logits of this row cannot stand beside those of earlier rows; empty: they can.
-    std::string logits_disagree(const Row& row) const {
-        if (row[Column::LogitsHash].empty() || row[Column::Exactness] != "exact") return "";
-        const auto known = logits_.find(logits_key(row));
-        if (known == logits_.end() || known->second.second == row[Column::LogitsHash]) return "";
-        return fmt::format("logits {} differ from {} of {}, which must be equal bit for bit",
-                           row[Column::LogitsHash], known->second.second, known->second.first);
-    }
-
     void finish(size_t position, const Row& measured, const std::vector<double>& samples) {
         const Row identity = identity_row(cells_[position], run_);
         Row row = identity;
         row.merge(measured);
-        const std::string problem = logits_disagree(row);
+        const std::string problem = logits_.problem(row);
         if (!problem.empty()) {
             row = identity;
             row.merge(failed_row(problem));
         }
-        remember_logits(row);
+        logits_.remember(row);
         row.set(Column::Utc, utc_iso());
         result_.samples.push_back(problem.empty() ? samples : std::vector<double>{});
         if (journal_) journal_->append(row, result_.samples.back());
@@ -263,13 +229,14 @@ class Runner {
 
     const std::vector<Cell>& cells_;
     const RunOptions& options_;
+    MeasureOptions block_options_;
     RunInfo run_;
     Journal* journal_;
     std::unique_ptr<Progress> progress_;
     RunResult result_;
     std::map<std::string, Row> verdicts_;  // of the gate, by kernel and tile
     uint64_t done_steps_ = 0;
-    std::map<std::string, std::pair<std::string, std::string>> logits_;  // kernel, hash
+    LogitsAgreement logits_;
 };
 
 }  // namespace

@@ -32,10 +32,12 @@ class ModelCells : public testing::Test {
         RunOptions options;
         options.name = "test";
         options.show_progress = false;
+        options.measure = measure;
         return run_cells(model_cells(axes), options, nullptr);
     }
     test::Folder folder;
     ModelAxes axes;
+    MeasureOptions measure;
 };
 
 double value(const Row& row, Column column) {
@@ -144,6 +146,31 @@ TEST_F(ModelCells, PhasesAndBatchesEndWithTheSameLogits) {
     EXPECT_EQ(hashes["f16"].size(), 1U);
     EXPECT_EQ(hashes["f32"].size(), 1U);
     EXPECT_NE(hashes["f16"], hashes["f32"]);
+}
+
+// Of decode the rounds look at the median step of each repetition.
+TEST_F(ModelCells, AControlAndAPrecisionAsOfProducts) {
+    axes.decode = {3};
+    axes.prefill = {4};
+    axes.repetitions = 7;
+    measure.precision = 0.5;
+    const RunResult result = run();
+    ASSERT_EQ(result.rows.size(), 2U);
+    for (const Row& row : result.rows) {
+        ASSERT_EQ(row[Column::Status], "ok") << row[Column::Reason];
+        EXPECT_NE(row[Column::StopReason], "");
+        EXPECT_GE(value(row, Column::Repetitions), 7);
+        EXPECT_GT(value(row, Column::AaRatioLo), 0);
+        EXPECT_GE(value(row, Column::AaLimitPct), 0);
+        EXPECT_GE(value(row, Column::Ci95Pct), 0);
+    }
+    for (size_t i = 0; i < 2; ++i) {
+        const Row& row = result.rows[i];
+        EXPECT_EQ(static_cast<double>(result.samples[i].size()),
+                  value(row, Column::Repetitions) * value(row, Column::CallsPerRepetition));
+    }
+    measure.control = false;
+    EXPECT_EQ(run().rows.at(0)[Column::AaLimitPct], "");
 }
 
 TEST_F(ModelCells, SequencesShareTheBytesOfTheWeights) {

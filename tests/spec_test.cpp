@@ -37,6 +37,19 @@ class SpecTest : public testing::Test {
     TemporaryFolder folder;
 };
 
+TEST_F(SpecTest, PrecisionAndBudgetAreOfTheWholeRun) {
+    const std::string cells = "[[kernel_cells]]\nshapes = [\"256x128\"]\n";
+    const Spec asked = read("precision = \"0.5%\"\nbudget = \"20m\"\n" + cells);
+    EXPECT_DOUBLE_EQ(asked.precision, 0.005);
+    EXPECT_DOUBLE_EQ(asked.budget_s, 1200);
+    const Spec fixed = read(cells);
+    EXPECT_EQ(fixed.precision, 0);
+    EXPECT_EQ(fixed.budget_s, 0);
+    expect_refusal("precision = \"1\"\n" + cells, 1, "expected percent above 0");
+    expect_refusal("precision = 1\n" + cells, 1, "expected a text in quotes");
+    expect_refusal("\nbudget = \"soon\"\n" + cells, 2, "expected a time such as 90s");
+}
+
 TEST_F(SpecTest, CellsAreAllCombinations) {
     const Spec spec = read(R"(
 name = "combinations"

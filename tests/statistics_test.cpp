@@ -110,6 +110,28 @@ TEST(Statistics, IntervalCoversTheMedianOfASkewedDistribution) {
     }
 }
 
+TEST(Statistics, AnIntervalOfMoreConfidenceIsWider) {
+    std::vector<double> values;
+    for (int i = 1; i <= 20; ++i) values.push_back(i);
+    EXPECT_EQ(summarise(values).ci95, std::pair(6.0, 15.0));
+    EXPECT_EQ(summarise(values, 0.99).ci95, std::pair(4.0, 17.0));
+    EXPECT_EQ(median_interval(values), std::pair(6.0, 15.0));
+    EXPECT_FALSE(median_interval({1, 2, 3}));
+    EXPECT_DOUBLE_EQ(*relative_half_width(summarise(values)), 4.5 / 10.5);
+    EXPECT_FALSE(relative_half_width(summarise(std::vector<double>{1, 2})));
+}
+
+TEST(Statistics, TheClaimLimitIsTheFartherEndOfTheInterval) {
+    const auto limit = [](const std::vector<double>& ratios) {
+        return claim_limit(paired_ratio(ratios, std::vector<double>(ratios.size(), 1.0)));
+    };
+    EXPECT_NEAR(*limit({0.99, 1, 1, 1, 1, 1.03}), 0.03, 1e-12);
+    EXPECT_NEAR(*limit({0.96, 1, 1, 1, 1, 1.03}), 0.04, 1e-12);
+    // Precise and yet not 1: what is equal differs by so much here.
+    EXPECT_NEAR(*limit(std::vector<double>(8, 1.02)), 0.02, 1e-12);
+    EXPECT_FALSE(limit({1, 1, 1, 1, 1}));
+}
+
 struct Counted {
     int64_t calls = 0;
     int64_t ns_per_call = 0;
@@ -135,51 +157,6 @@ TEST(Measure, ALongCallIsMadeOnce) {
     Counted counted{0, 3'000'000};
     EXPECT_EQ(calibrate({Counted::repeat, &counted}, 2'000'000), 1);
     EXPECT_EQ(counted.calls, 2);
-}
-
-TEST(Measure, InterleaveVisitsEveryItemOnceARound) {
-    const std::vector<int> repetitions = {3, 5, 0, 3};
-    std::vector<std::vector<int>> seen(repetitions.size());
-    std::vector<size_t> order;
-    interleave(repetitions, 7, [&](size_t item, int repetition) {
-        seen[item].push_back(repetition);
-        order.push_back(item);
-        return true;
-    });
-    EXPECT_EQ(seen[0], (std::vector<int>{0, 1, 2}));
-    EXPECT_EQ(seen[1], (std::vector<int>{0, 1, 2, 3, 4}));
-    EXPECT_TRUE(seen[2].empty());
-    EXPECT_EQ(seen[3], (std::vector<int>{0, 1, 2}));
-    for (int round = 0; round < 3; ++round) {  // a round holds each item once
-        std::vector<size_t> part(order.begin() + round * 3, order.begin() + round * 3 + 3);
-        std::sort(part.begin(), part.end());
-        EXPECT_EQ(part, (std::vector<size_t>{0, 1, 3}));
-    }
-}
-
-TEST(Measure, InterleaveDropsAnItemThatSaysSo) {
-    const std::vector<int> repetitions = {4, 4};
-    int visits[2] = {0, 0};
-    interleave(repetitions, 1, [&](size_t item, int repetition) {
-        ++visits[item];
-        return item == 0 || repetition < 1;
-    });
-    EXPECT_EQ(visits[0], 4);
-    EXPECT_EQ(visits[1], 2);
-}
-
-TEST(Measure, InterleaveFollowsItsSeed) {
-    const std::vector<int> repetitions(6, 4);
-    const auto order = [&](uint64_t seed) {
-        std::vector<size_t> items;
-        interleave(repetitions, seed, [&](size_t item, int) {
-            items.push_back(item);
-            return true;
-        });
-        return items;
-    };
-    EXPECT_EQ(order(1), order(1));
-    EXPECT_NE(order(1), order(2));
 }
 
 }  // namespace

@@ -6,12 +6,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <cstdlib>
 
 #include "dummy_models/generator.h"
+#include "harness/aa_control.h"
 #include "harness/axes.h"
+#include "harness/budget.h"
 #include "harness/child.h"
+#include "kernels/api/error.h"
 #include "kernels/api/registry.h"
 #include "tests/temporary_folder.h"
 
@@ -270,6 +274,104 @@ TEST(Sweep, ColdRotationsAreMeasured) {
     const bool capped = result.rows[0][Column::Noise].find("cold_capped") != std::string::npos;
     const double footprint = *result.rows[0].number(Column::FootprintBytes);
     EXPECT_TRUE(capped || footprint >= 2.0 * static_cast<double>(last_level_cache_bytes()));
+}
+
+// One cell of the block is measured twice, hot and cold, and all rows have its limit.
+TEST(Sweep, EveryRowHasTheLimitOfItsBlocksControl) {
+    const tb_kernel second = planted("planted_second", real().gemv);
+    for (const CacheMode mode : {CacheMode::Hot, CacheMode::Cold}) {
+        std::vector<Cell> cells = cells_of({&real(), &second});
+        for (Cell& cell : cells) cell.cache = mode;
+        RunOptions options = quiet();
+        const RunResult result = run_cells(cells, options, nullptr);
+        ASSERT_EQ(result.rows.size(), 2U);
+        for (const Row& row : result.rows) {
+            expect_measured(row);
+            EXPECT_EQ(row[Column::StopReason], "repetitions");
+            EXPECT_GE(row.number(Column::Ci95Pct).value_or(-1), 0);
+            const double low = row.number(Column::AaRatioLo).value_or(0);
+            const double high = row.number(Column::AaRatioHi).value_or(0);
+            EXPECT_GT(low, 0);
+            EXPECT_LE(low, high);
+            const double limit = 100 * std::max(std::abs(low - 1), std::abs(high - 1));
+            EXPECT_NEAR(row.number(Column::AaLimitPct).value_or(-1), limit, 0.002);
+            EXPECT_EQ(row[Column::AaLimitPct], result.rows[0][Column::AaLimitPct]);
+            EXPECT_EQ(row[Column::Control], cell_label(cells[0]));
+            EXPECT_GT(row.number(Column::ControlRatio).value_or(0), 0);
+        }
+        EXPECT_EQ(result.rows[0].number(Column::ControlRatio), 1);
+        EXPECT_NE(control_note(result.rows), "");
+        options.measure.control = false;
+        const RunResult without = run_cells(cells, options, nullptr);
+        expect_measured(without.rows.at(0));
+        EXPECT_EQ(without.rows[0][Column::AaLimitPct], "");
+        EXPECT_EQ(without.rows[0][Column::Control], "");
+        EXPECT_EQ(without.rows[0][Column::ControlRatio], "");
+        EXPECT_EQ(control_note(without.rows), "");
+    }
+}
+
+TEST(Sweep, TheControlIsTheCheapestOfThoseWithTheMostRepetitions) {
+    std::vector<Cell> cells(4);
+    for (Cell& cell : cells) {
+        cell.kernels = {{&real(), default_tile(real()), 1}};
+        cell.work_macs = 1e9;
+    }
+    cells[0].repetitions = 3;
+    cells[0].work_macs = 1e6;
+    cells[2].work_macs = cells[3].work_macs = 1e8;
+    const std::vector<const Cell*> all = {&cells[0], &cells[1], &cells[2], &cells[3]};
+    EXPECT_EQ(control_cell(all), 2U);
+    EXPECT_THROW(control_cell({}), Error);
+}
+
+TEST(Sweep, APrecisionOrABudgetEndsTheRepetitions) {
+    RunOptions options = quiet();
+    options.measure.precision = 0.5;  // of any machine
+    const auto cells = cells_of({&real()});
+    const RunResult precise = run_cells(cells, options, nullptr);
+    expect_measured(precise.rows.at(0));
+    EXPECT_EQ(precise.rows[0][Column::StopReason], "precision");
+    EXPECT_LE(*precise.rows[0].number(Column::Ci95Pct), 50);
+    // Six are not enough for the confidence of the first look.
+    EXPECT_GE(*precise.rows[0].number(Column::Repetitions), 12);
+
+    options.measure.precision = 1e-12;
+    options.measure.budget_s = 1e-3;  // spent before the first round, which is made all the same
+    const RunResult poor = run_cells(cells, options, nullptr);
+    EXPECT_EQ(poor.rows.at(0)[Column::Status], "ok") << poor.rows[0][Column::Reason];
+    EXPECT_EQ(poor.rows[0][Column::StopReason], "budget");
+    EXPECT_EQ(poor.rows[0].number(Column::Repetitions), 1);
+    EXPECT_EQ(poor.rows[0][Column::Ci95Pct], "");
+}
+
+TEST(Sweep, TheBudgetIsSharedByWhatBlocksAreExpectedToTake) {
+    std::vector<Cell> cells = cells_of({&real()});
+    cells.push_back(cells[0]);
+    cells[1].repetitions = 2 * (cells[0].repetitions + 2) - 2;
+    MeasureOptions options;
+    options.budget_s = 30;
+    options.control = false;
+    BudgetShares shares(cells, {{0}, {1}}, options, 1'000'000'000);
+    EXPECT_NEAR(static_cast<double>(shares.next_deadline(1'000'000'000)), 11e9, 1e3);
+    // What the first left, the second has.
+    EXPECT_NEAR(static_cast<double>(shares.next_deadline(2'000'000'000)), 31e9, 1e3);
+    BudgetShares late(cells, {{0}}, options, 0);
+    EXPECT_EQ(late.next_deadline(40'000'000'000), 40'000'000'000);
+    options.budget_s = 0;
+    EXPECT_EQ(BudgetShares(cells, {{0}}, options, 0).next_deadline(1), 0);
+    // The control is one cell more.
+    options.control = true;
+    EXPECT_DOUBLE_EQ(predicted_block_s(cells, {0}, options),
+                     2 * predicted_block_s(cells, {0}, {.control = false}));
+}
+
+TEST(Sweep, APrecisionIsInPercent) {
+    EXPECT_DOUBLE_EQ(parse_precision("1%", "--precision"), 0.01);
+    EXPECT_DOUBLE_EQ(parse_precision("0.5%", "--precision"), 0.005);
+    for (const char* wrong : {"1", "0%", "51%", "-1%", "%", "", "1%%", "nan%", "one%"}) {
+        EXPECT_THROW(parse_precision(wrong, "--precision"), Error) << wrong;
+    }
 }
 
 TEST(Sweep, AJournalResumesWithoutLosingOrDoublingRows) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "harness/aa_control.h"
 #include "harness/axes.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/run_command.h"
@@ -33,7 +34,7 @@ struct BenchFlags {
         if (zeros != "0") text += " --zeros " + shell_word(zeros);
         text += pins_command_line(pins);
         for (const std::string& tile : tiles) text += " --tile " + shell_word(tile);
-        return text;
+        return text + run.stopping_flags();
     }
 };
 
@@ -105,6 +106,7 @@ void add_bench(CLI::App& app, int* exit_code) {
                                           shell_word(options->run.csv)));
         fmt::print("{}",
                    options->json ? format_rows(result.rows, "json") : kernel_table(result.rows));
+        if (!options->json) fmt::print("{}", control_note(result.rows));
         *exit_code = result.exit_code();
     });
 }

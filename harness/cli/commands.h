@@ -25,5 +25,6 @@ void add_perplexity(CLI::App& app, int* exit_code);
 void add_tokenize(CLI::App& app, int* exit_code);
 void add_convert(CLI::App& app, int* exit_code);
 void add_quantize(CLI::App& app, int* exit_code);
+void add_coverage(CLI::App& app, int* exit_code);
 
 }  // namespace tritbench::cli

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "harness/aa_control.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/model_flags.h"
 #include "harness/cli/run_command.h"
@@ -18,7 +19,7 @@ namespace {
 
 struct E2eFlags {
     std::vector<std::string> files, presets;
-    std::string mode = "auto", format = "i2_s", budget, models_folder = "models";
+    std::string mode = "auto", format = "i2_s", models_folder = "models";
     LayerWindow window;
     std::string prompts = "128";
     std::string decodes = "32";
@@ -47,7 +48,7 @@ struct E2eFlags {
         for (const std::string& pair : pairs) line += " -pg " + shell_word(pair);
         line +=
             kernels.empty() ? " --plan " + shell_word(plans) : " --kernel " + shell_word(kernels);
-        return line + pins_command_line(pins) + load.command_line();
+        return line + pins_command_line(pins) + load.command_line() + run.stopping_flags();
     }
 
     std::string models() const {
@@ -59,7 +60,6 @@ struct E2eFlags {
         }
         if (window.distinct > 0) text += fmt::format(" --window {}", window.distinct);
         if (window.run > 0) text += fmt::format(" --layers-run {}", window.run);
-        if (!budget.empty()) text += " --budget " + shell_word(budget);
         return text;
     }
 };
@@ -92,7 +92,8 @@ void add_models(const E2eFlags& options, ModelAxes& axes) {
     request.window = options.window;
     request.format = options.format;
     request.folder = options.models_folder;
-    if (!options.budget.empty()) request.budget_s = parse_duration(options.budget, "--budget");
+    const std::string& budget = options.run.budget;
+    if (!budget.empty()) request.budget_s = parse_duration(budget, "--budget");
     for (const std::string& preset : options.presets) {
         for (ModelSource& model : preset_models(preset, request, axes, "--mode")) {
             if (!model.why_mode.empty()) {
@@ -182,8 +183,6 @@ void add_mode_flags(CLI::App& command, E2eFlags& options) {
                     "layer_window: layers that are run, the time of the others extrapolated [all]")
         ->check(CLI::PositiveNumber)
         ->group(group);
-    command.add_option("--budget", options.budget, "Time that may be taken: 90s, 2m, 1h [any]")
-        ->group(group);
     command.add_option("--format", options.format, "full: of the file, as gen --format has it")
         ->capture_default_str()
         ->group(group);
@@ -254,6 +253,7 @@ void add_e2e(CLI::App& app, int* exit_code) {
                               fmt::format("tritbench e2e {} --csv {}", options->command_line(),
                                           shell_word(options->run.csv)));
         fmt::print("{}", format_rows(result.rows, options->output, result.samples));
+        if (options->output == "md") fmt::print("{}", control_note(result.rows));
         *exit_code = result.exit_code();
     });
 }

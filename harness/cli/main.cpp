@@ -68,6 +68,7 @@ int main(int argc, char** argv) {
         cli::add_perplexity(app, &exit_code);
         cli::add_tokenize(app, &exit_code);
         cli::add_env(app, &exit_code);
+        cli::add_coverage(app, &exit_code);
         allowed_features();  // a misspelt TRITBENCH_CPU is bad usage of any command
         app.parse(argc, arguments.data());
     } catch (const CLI::Success& e) {

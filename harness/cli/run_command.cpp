@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include "harness/axes.h"
+#include "harness/budget.h"
 #include "harness/disk_note.h"
 #include "harness/environment.h"
 #include "harness/pins.h"
@@ -73,6 +75,27 @@ void add_run_flags(CLI::App& command, RunFlags& flags, const std::string& csv_op
     command.add_option("--seed", flags.seed, "Of weights, activations, tokens and order")
         ->capture_default_str();
     command.add_flag("-q,--quiet", flags.quiet, "No progress");
+    const char* group = "When repetitions end (results/SCHEMA.md)";
+    command
+        .add_option("--precision", flags.precision,
+                    "Go on until half the 95% interval of the median is so narrow: 1%; the "
+                    "repetitions are the first look")
+        ->group(group);
+    command
+        .add_option("--budget", flags.budget,
+                    "Time that all of it may take, model files aside: 90s, 20m, 1h")
+        ->group(group);
+    command
+        .add_flag("--no-control", flags.no_control,
+                  "Do not measure a cell of each block twice (A/A), to save its time")
+        ->group(group);
+}
+
+std::string RunFlags::stopping_flags() const {
+    std::string text;
+    if (!precision.empty()) text += " --precision " + shell_word(precision);
+    if (!budget.empty()) text += " --budget " + shell_word(budget);
+    return text + (no_control ? " --no-control" : "");
 }
 
 void add_pin_flag(CLI::App& command, std::vector<std::string>& pins) {
@@ -107,6 +130,11 @@ RunOptions run_options(const RunFlags& flags, const std::string& name,
     options.fresh = flags.fresh;
     options.measure.seed = flags.seed;
     options.measure.timeout_s = flags.timeout_s;
+    if (!flags.precision.empty()) {
+        options.measure.precision = parse_precision(flags.precision, "--precision");
+    }
+    if (!flags.budget.empty()) options.measure.budget_s = parse_duration(flags.budget, "--budget");
+    options.measure.control = !flags.no_control;
     options.show_progress = !flags.quiet;
     return options;
 }
@@ -115,6 +143,10 @@ RunResult run_and_summarise(const std::vector<Cell>& cells, const RunOptions& op
                             Journal* journal, const std::string& resume) {
     install_interrupt_handler();
     warn_of_disk(cells);
+    const MeasureOptions& measure = options.measure;
+    if (options.show_progress && (measure.precision > 0 || measure.budget_s > 0)) {
+        fmt::print(stderr, "{}: {}\n", options.name, plan_text(cells, measure));
+    }
     RunResult result = run_cells(cells, options, journal);
     if (result.resumed && options.csv) fmt::print(stderr, "resumed {}\n", options.csv->string());
     if (!result.moved_to.empty()) {

@@ -15,9 +15,15 @@ struct RunFlags {
     double timeout_s = 0;
     uint64_t seed = 1;
     bool quiet = false;
+    std::string precision, budget;  // as given; empty: not asked for
+    bool no_control = false;
+
+    // Of the last three, for a command line: " --precision 1% ...".
+    std::string stopping_flags() const;
 };
 
-// --fresh, --timeout, --seed, --quiet, and the result file under `csv_option`.
+// --fresh, --timeout, --seed, --quiet, --precision, --budget, --no-control, and the result file
+// under `csv_option`.
 void add_run_flags(CLI::App& command, RunFlags& flags, const std::string& csv_option);
 
 // `identity` decides together with the name whether a result file may be resumed.

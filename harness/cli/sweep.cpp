@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "harness/axes.h"
+#include "harness/budget.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/run_command.h"
 #include "harness/progress.h"
@@ -19,7 +20,15 @@ struct SweepFlags {
     RunFlags run;
 };
 
-void print_cells(const Spec& spec) {
+// Flags count, where there are none the keys of the spec.
+RunOptions sweep_options(const RunFlags& flags, const Spec& spec) {
+    RunOptions run = run_options(flags, spec.name, spec.hash + flags.stopping_flags());
+    if (flags.precision.empty()) run.measure.precision = spec.precision;
+    if (flags.budget.empty()) run.measure.budget_s = spec.budget_s;
+    return run;
+}
+
+void print_cells(const Spec& spec, const MeasureOptions& measure) {
     const std::vector<Cell> cells = spec.cells();
     for (const Cell& cell : cells) {
         fmt::print("{}{}\n", cell_label(cell),
@@ -30,7 +39,7 @@ void print_cells(const Spec& spec) {
         fmt::print("to be generated: {} ({:.2f} GB)\n", model.info.path.string(),
                    static_cast<double>(model.info.file_bytes) / 1e9);
     }
-    fmt::print("{} cells\n", cells.size());
+    fmt::print("{} cells\nplan: {}\n", cells.size(), plan_text(cells, measure));
 }
 
 }  // namespace
@@ -48,10 +57,10 @@ void add_sweep(CLI::App& app, int* exit_code) {
     add_run_flags(*command, options->run, "-o,--output,--csv");
     command->callback([options, exit_code] {
         const Spec spec = read_spec(options->spec, {options->models_folder});
-        if (options->dry_run) return print_cells(spec);
         RunFlags flags = options->run;
         if (flags.csv.empty()) flags.csv = spec.name + ".csv";
-        const RunOptions run = run_options(flags, spec.name, spec.hash);
+        const RunOptions run = sweep_options(flags, spec);
+        if (options->dry_run) return print_cells(spec, run.measure);
         const auto journal = open_journal(run);  // before minutes go into generating models
         install_interrupt_handler();
         if (!generate_missing(spec.models())) {
@@ -65,6 +74,7 @@ void add_sweep(CLI::App& app, int* exit_code) {
         if (options->models_folder != "models") {
             resume += " --models-folder " + shell_word(options->models_folder);
         }
+        resume += flags.stopping_flags();
         *exit_code = run_and_summarise(spec.cells(), run, journal.get(), resume).exit_code();
     });
 }

@@ -9,16 +9,6 @@ namespace tritbench {
 
 namespace {
 
-// The order statistics that cover the median of a sample with the given probability.
-std::optional<std::pair<double, double>> median_interval(std::vector<double> values,
-                                                         double confidence) {
-    const auto rank = median_interval_rank(static_cast<int>(values.size()), confidence);
-    if (!rank) return std::nullopt;
-    std::sort(values.begin(), values.end());
-    const auto r = static_cast<size_t>(*rank);
-    return std::pair(values[r - 1], values[values.size() - r]);
-}
-
 double spread(const std::vector<double>& values) {
     const auto [least, most] = std::minmax_element(values.begin(), values.end());
     return *most / *least;
@@ -119,13 +109,6 @@ std::vector<Standing> Race::standings() const {
         out[i].ns = out[i].ratio * leaders;
     }
     return out;
-}
-
-Summary paired_ratio(std::span<const double> slow, std::span<const double> fast) {
-    if (slow.size() != fast.size()) throw Error("ratio of pairs: samples of different sizes");
-    std::vector<double> ratios(slow.size());
-    for (size_t i = 0; i < slow.size(); ++i) ratios[i] = slow[i] / fast[i];
-    return summarise(ratios);
 }
 
 }  // namespace tritbench

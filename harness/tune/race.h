@@ -74,8 +74,4 @@ class Race {
     int rounds_ = 0;
 };
 
-// How many times as long `slow` took as `fast`, by pairs: the median of slow[i] / fast[i], and its
-// interval. Throws Error unless both have the same, positive, number of values.
-Summary paired_ratio(std::span<const double> slow, std::span<const double> fast);
-
 }  // namespace tritbench

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from tritbench_plots.load import LoadError, proved
+from tritbench_plots.tables import below_limit, time_ratio
 
 METRICS = ("pct_of_ceiling", "pct_of_peak", "pct_of_mix", "speed")
 REQUIRED = {"what", "kernels", "batch", "cache", "threads", "metric", "at_least"}
@@ -46,13 +47,18 @@ def read_bars(path: str | Path) -> list[dict]:
     return bars
 
 
-def _measured(row: pd.Series, bar: dict, rows: pd.DataFrame) -> float:
-    """The figure a bar asks about, NaN if the row or its partner does not have it."""
+def _measured(row: pd.Series, bar: dict, rows: pd.DataFrame) -> tuple[float, bool]:
+    """The figure a bar asks about, NaN if the row or its partner does not have it; and whether it
+    is a ratio that the A/A controls of the two do not allow to tell from 1."""
     if bar["metric"] != "speed":
-        return pd.to_numeric(row.get(bar["metric"], ""), errors="coerce")
+        return pd.to_numeric(row.get(bar["metric"], ""), errors="coerce"), False
     same = ["source", "machine_id", "run_id", "n", "k", "batch", "threads", "cache_mode"]
     partner = rows[(rows["kernel"] == bar["over"]) & (rows[same] == row[same]).all(axis=1)]
-    return partner["median_ns"].iloc[-1] / row["median_ns"] if len(partner) else math.nan
+    if partner.empty:
+        return math.nan, False
+    other = partner.iloc[-1]
+    ratio = time_ratio(other, row)
+    return ratio, below_limit(ratio, row["aa_limit_pct"], other["aa_limit_pct"])
 
 
 def _verdict(value: float, at_least: float) -> str:
@@ -75,10 +81,11 @@ def bars_table(frame: pd.DataFrame, bars: list[dict]) -> pd.DataFrame:
                                                       bar["batch"], wanted):
             found = here[(here["kernel"] == kernel) & (here["threads"] == threads)
                          & (here["batch"] == batch) & (here["n"] == n) & (here["k"] == k)]
-            value = _measured(found.iloc[-1], bar, here) if len(found) else math.nan
+            value, unclear = (_measured(found.iloc[-1], bar, here) if len(found)
+                              else (math.nan, False))
             lines.append({"machine_id": machine, "bar": bar["what"], "kernel": kernel,
                           "shape": f"{n:.0f}x{k:.0f}", "batch": batch, "threads": threads,
-                          "measured": value, "asked": bar["at_least"],
+                          "measured": value, "unclear": unclear, "asked": bar["at_least"],
                           "verdict": _verdict(value, bar["at_least"])})
     return pd.DataFrame(lines)
 
@@ -94,7 +101,8 @@ def bars_cells(table: pd.DataFrame) -> dict[str, list[str]]:
              for name in ("bar", "kernel", "shape", "batch", "threads")}
     if table["machine_id"].nunique() > 1:
         cells = {"machine": list(table["machine_id"]), **cells}
-    cells["measured"] = [figure(v, a) for v, a in zip(table["measured"], table["asked"])]
+    cells["measured"] = [("~" if u else "") + figure(v, a) for v, u, a in
+                         zip(table["measured"], table["unclear"], table["asked"])]
     cells["asked"] = [figure(a, a) for a in table["asked"]]
     cells["verdict"] = list(table["verdict"])
     return cells

@@ -48,7 +48,10 @@ def render_tables(frame: pd.DataFrame, markdown: bool, level: str = "all") -> st
     blocks: list[str] = []
     speedups = tables.speedup_table(frame) if level in ("all", "e2e") else pd.DataFrame()
     if not speedups.empty:
-        blocks += [form(tables.speedup_cells(speedups)), tables.NOTE_SPEEDUP]
+        text = form(tables.speedup_cells(speedups))
+        blocks += [text, tables.NOTE_SPEEDUP]
+        if "~" in text:
+            blocks.append(tables.NOTE_LIMIT)
     products = tables.kernel_table(frame) if level in ("all", "kernel") else pd.DataFrame()
     if not products.empty:
         blocks.append(form(tables.kernel_cells(products)))
@@ -94,6 +97,7 @@ def _figures(options: argparse.Namespace) -> int:
 
 def _bars(options: argparse.Namespace) -> int:
     from tritbench_plots.bars import bars_cells, bars_table, read_bars
+    from tritbench_plots.tables import NOTE_LIMIT
 
     asked = read_bars(options.bars)
     table = bars_table(load(options.files), asked)
@@ -101,7 +105,10 @@ def _bars(options: argparse.Namespace) -> int:
         _complain(f"{', '.join(options.files)}: no proved row of a bare product to hold a bar to")
         return 1
     form = tables.as_markdown if options.markdown else tables.as_text
-    print(form(bars_cells(table)))
+    text = form(bars_cells(table))
+    print(text)
+    if "~" in text:
+        print(f"\n{NOTE_LIMIT}")
     verdicts = table["verdict"].value_counts()
     print("\n" + ", ".join(f"{verdicts.get(v, 0)} {v}" for v in ("met", "not met", "not measured")))
     return 0 if (table["verdict"] == "met").all() else 1

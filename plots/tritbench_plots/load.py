@@ -16,7 +16,7 @@ import pandas as pd
 
 from tritbench_plots.order import split_id
 
-SUPPORTED_SCHEMA_VERSIONS = (1, 2, 3, 4)
+SUPPORTED_SCHEMA_VERSIONS = (1, 2, 3, 4, 5)
 
 # The columns of results/SCHEMA.md that this package reads, by type. Others are kept as text, so
 # that a file of a newer minor layout still loads.
@@ -42,10 +42,13 @@ NUMBER_COLUMNS_3 = (
 TEXT_COLUMNS_3 = ("plan", "head_type", "cache_type")
 NUMBER_COLUMNS_4 = ("layers_distinct", "layers_run", "extrapolated_pct")
 TEXT_COLUMNS_4 = ("model_mode",)
-LATER_NUMBER_COLUMNS = (*NUMBER_COLUMNS_3, *NUMBER_COLUMNS_4)
-LATER_TEXT_COLUMNS = (*TEXT_COLUMNS_3, *TEXT_COLUMNS_4)
+NUMBER_COLUMNS_5 = ("ci95_pct", "control_ratio", "aa_ratio_lo", "aa_ratio_hi", "aa_limit_pct")
+TEXT_COLUMNS_5 = ("stop_reason", "control")
+LATER_NUMBER_COLUMNS = (*NUMBER_COLUMNS_3, *NUMBER_COLUMNS_4, *NUMBER_COLUMNS_5)
+LATER_TEXT_COLUMNS = (*TEXT_COLUMNS_3, *TEXT_COLUMNS_4, *TEXT_COLUMNS_5)
 # By the version that brought them.
-LATER_COLUMNS = {3: (*TEXT_COLUMNS_3, *NUMBER_COLUMNS_3), 4: (*TEXT_COLUMNS_4, *NUMBER_COLUMNS_4)}
+LATER_COLUMNS = {3: (*TEXT_COLUMNS_3, *NUMBER_COLUMNS_3), 4: (*TEXT_COLUMNS_4, *NUMBER_COLUMNS_4),
+                 5: (*TEXT_COLUMNS_5, *NUMBER_COLUMNS_5)}
 LEVELS = ("kernel", "e2e")
 PROOFS = ("bitexact", "bounded")
 STATUSES = ("ok", "failed", "unavailable", "crashed", "timeout", "error")

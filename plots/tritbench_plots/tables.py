@@ -19,7 +19,12 @@ BASELINES = ("f16", "int8")
 NOTE_SPEEDUP = (
     "x f16, x int8: tokens/s over those of the fastest f16 kernel and the fastest naive int8 "
     "kernel of the same file, machine, model, threads and test; empty: that kernel was not "
-    "measured with this test. GB/s and % of read bandwidth are of decode."
+    "measured with this test. Rows of the same rounds are compared round by round (control_ratio). "
+    "GB/s and % of read bandwidth are of decode."
+)
+NOTE_LIMIT = (
+    "~ before a ratio: nearer to 1 than one cell measured twice was to itself in the same block "
+    "(aa_limit_pct), so that no difference is claimed."
 )
 
 _GROUP = ["source", "machine_id", "model", "threads", "head_type", "cache_type"]
@@ -27,8 +32,8 @@ _GROUP = ["source", "machine_id", "model", "threads", "head_type", "cache_type"]
 
 # ---- whole models --------------------------------------------------------------------------------
 
-def _best_of_layout(phase_rows: pd.DataFrame, layout: str) -> pd.Series:
-    """Fastest tokens/s of a layout, per group and test; the baseline of a speed-up.
+def _best_of_layout(phase_rows: pd.DataFrame, layout: str) -> dict[tuple, pd.Series | None]:
+    """The row of a layout with the most tokens/s, per group and test; the baseline of a speed-up.
 
     A test that the layout's fastest kernel did not take has no baseline: where only the scalar
     kernels were given four tokens, nothing there is a speed-up over f16.
@@ -36,13 +41,29 @@ def _best_of_layout(phase_rows: pd.DataFrame, layout: str) -> pd.Series:
     rows = phase_rows[phase_rows["layout"] == layout]
     best = rows.sort_values("tokens_per_s").groupby(_GROUP)["kernel"].last()
 
-    def fastest(test: pd.DataFrame) -> float:
+    def fastest(test: pd.DataFrame) -> pd.Series | None:
         champion = best[tuple(test.iloc[0][c] for c in _GROUP)]
-        return test["tokens_per_s"].max() if champion in set(test["kernel"]) else math.nan
+        return test.loc[test["tokens_per_s"].idxmax()] if champion in set(test["kernel"]) else None
 
-    found = {name: fastest(test) for name, test in rows.groupby([*_GROUP, "test"])}
-    index = pd.MultiIndex.from_tuples(found, names=[*_GROUP, "test"]) if found else None
-    return pd.Series(found.values(), index=index, dtype=float)
+    return {name: fastest(test) for name, test in rows.groupby([*_GROUP, "test"])}
+
+
+def time_ratio(slow: pd.Series, fast: pd.Series) -> float:
+    """How many times as long one row took as another: by their ratios to the control where both
+    were in rounds with the same one, in which drift cancels, else by their medians."""
+    same = slow["control"] != "" and all(slow[c] == fast[c] for c in ("run_id", "control"))
+    if same and slow["control_ratio"] > 0 and fast["control_ratio"] > 0:
+        return slow["control_ratio"] / fast["control_ratio"]
+    return slow["median_ns"] / fast["median_ns"]
+
+
+def below_limit(ratio: float, *limits_pct: float) -> bool:
+    """Whether a ratio is nearer to 1 than the A/A controls of its two sides allow to claim; False
+    where neither side had a control."""
+    known = [limit for limit in limits_pct if not math.isnan(limit)]
+    if not known or not ratio > 0:
+        return False
+    return 100 * (max(ratio, 1 / ratio) - 1) < max(known)
 
 
 def _phase_rows(frame: pd.DataFrame, phase: str) -> pd.DataFrame:
@@ -50,12 +71,22 @@ def _phase_rows(frame: pd.DataFrame, phase: str) -> pd.DataFrame:
     alone = frame["sequences"].isna() | (frame["sequences"] == 1)
     rows = frame[(frame["level"] == "e2e") & (frame["phase"] == phase) & alone].copy()
     rows["test"] = rows["batch" if phase == "prefill" else "depth_tokens"].fillna(-1)
-    keys = pd.MultiIndex.from_frame(rows[[*_GROUP, "test"]])
     for layout in BASELINES:
-        base = _best_of_layout(rows, layout)
-        known = base.reindex(keys).to_numpy(dtype=float) if len(base) else math.nan
-        rows[f"over_{layout}"] = rows["tokens_per_s"].to_numpy(dtype=float) / known
+        bases = _best_of_layout(rows, layout)
+        over = [_over(row, bases.get(tuple(row[c] for c in (*_GROUP, "test"))))
+                for _, row in rows.iterrows()]
+        rows[f"over_{layout}"] = [ratio for ratio, _ in over]
+        rows[f"unclear_{layout}"] = [unclear for _, unclear in over]
     return rows
+
+
+def _over(row: pd.Series, base: pd.Series | None) -> tuple[float, bool]:
+    """How many times as fast as a baseline, and whether that is too little to be claimed."""
+    if base is None:
+        return math.nan, False
+    ratio = time_ratio(base, row)
+    # A row beside itself is exactly 1, and claims nothing.
+    return ratio, ratio != 1 and below_limit(ratio, row["aa_limit_pct"], base["aa_limit_pct"])
 
 
 def _first(row: pd.Series | None, column: str) -> float:
@@ -74,6 +105,7 @@ def _speed_row(prefill: pd.Series | None, decode: pd.Series | None) -> dict[str,
         out[f"{phase}_tokens_per_s"] = _first(row, "tokens_per_s")
         for layout in BASELINES:
             out[f"{phase}_over_{layout}"] = _first(row, f"over_{layout}")
+            out[f"{phase}_unclear_{layout}"] = row is not None and bool(row[f"unclear_{layout}"])
     out["decode_gb_per_s"] = _first(decode, "gb_per_s")
     out["decode_pct_of_ceiling"] = _first(decode, "pct_of_ceiling")
     out["proof"] = "/".join(dict.fromkeys(proofs))
@@ -156,9 +188,9 @@ def count(value: object) -> str:
     return "" if math.isnan(number) or number < 0 else f"{number:.0f}"
 
 
-def _times(value: object) -> str:
+def _times(value: object, unclear: bool = False) -> str:
     number = float(value)  # type: ignore[arg-type]
-    return "" if math.isnan(number) else f"{number:.2f}x"
+    return "" if math.isnan(number) else f"{'~' if unclear else ''}{number:.2f}x"
 
 
 def _percent(value: object) -> str:
@@ -207,7 +239,9 @@ def speedup_cells(table: pd.DataFrame) -> dict[str, list[str]]:
             cells["prompt" if phase == "prefill" else "depth"] = tests
         cells[heading] = [significant(v) for v in table[f"{phase}_tokens_per_s"]]
         for layout in BASELINES:
-            cells[f"{phase} x {layout}"] = [_times(v) for v in table[f"{phase}_over_{layout}"]]
+            cells[f"{phase} x {layout}"] = [
+                _times(ratio, unclear) for ratio, unclear in
+                zip(table[f"{phase}_over_{layout}"], table[f"{phase}_unclear_{layout}"])]
     cells["bits/weight"] = [significant(v) for v in table["bits_per_weight"]]
     cells["GB/s"] = [significant(v) for v in table["decode_gb_per_s"]]
     cells["% of read bw"] = [_percent(v) for v in table["decode_pct_of_ceiling"]]

@@ -289,6 +289,7 @@ def test_bad_cells_name_line_and_column(write, change, expected):
 
 COLUMNS_3 = [*COLUMNS, *LATER_COLUMNS[3]]
 COLUMNS_4 = [*COLUMNS_3, *LATER_COLUMNS[4]]
+COLUMNS_5 = [*COLUMNS_4, *LATER_COLUMNS[5]]
 
 
 def planned(plan, kernel, phase, tokens_per_s, **other):
@@ -334,6 +335,83 @@ def test_a_window_of_another_size_is_another_cell(write):
     with pytest.raises(LoadError) as problem:
         load([write(rows[:1], columns=[c for c in COLUMNS_4 if c != "layers_run"])])
     assert "missing column layers_run" in str(problem.value)
+
+
+# What one cell measured twice differs by, tables do not claim.
+def test_ratios_below_the_limit_of_the_control_are_marked(write, capsys):
+    def row(kernel, phase, speed, limit):
+        return planned(kernel, kernel, phase, speed, schema_version=5, aa_limit_pct=limit)
+    rows = [row("f16_avx2", "decode", 100, 2), row("int8_avx2", "decode", 101, 2),
+            row("i2s_avx2", "decode", 103, 2), row("i2r_avx2", "decode", 103, 4),
+            row("t5r_avx2", "decode", 97, ""), row("f16_avx2", "prefill", 100, ""),
+            row("i2s_avx2", "prefill", 100.1, "")]
+    path = write(rows, columns=COLUMNS_5)
+    cells = tables.speedup_cells(tables.speedup_table(load([path])))
+    shown = dict(zip(cells["kernel"], cells["decode x f16"]))
+    assert shown == {"f16_avx2": "1.00x", "int8_avx2": "~1.01x", "i2s_avx2": "1.03x",
+                     "i2r_avx2": "~1.03x", "t5r_avx2": "0.97x"}
+    # Without any control nothing is known, and nothing marked.
+    assert set(cells["prefill x f16"]) == {"", "1.00x"}
+    assert main(["table", str(path)]) == 0
+    assert tables.NOTE_LIMIT in capsys.readouterr().out
+
+
+# Drift moved the medians apart by 20%; round by round the one is 2% faster.
+def test_rows_of_one_control_are_compared_by_rounds(write):
+    def rows(**other):
+        base = planned("f16_avx2", "f16_avx2", "decode", 100, schema_version=5, aa_limit_pct=1,
+                       control="f16_avx2 125M", control_ratio=1.0)
+        return [base, dict(base, kernel="i2s_avx2", plan="i2s_avx2", layout="i2s", tokens_per_s=120,
+                           median_ns=1e7 / 1.2, control_ratio=1 / 1.02, **other)]
+    def shown(rows):
+        cells = tables.speedup_cells(tables.speedup_table(load([write(rows, columns=COLUMNS_5)])))
+        return dict(zip(cells["kernel"], cells["decode x f16"]))["i2s_avx2"]
+    assert shown(rows()) == "1.02x"
+    assert shown(rows(aa_limit_pct=3)) == "~1.02x"
+    # Of other rounds it would say nothing.
+    for other in ({"run_id": "r2"}, {"control": "int8_avx2 125M"}):
+        different = rows()
+        different[1].update(other)
+        assert shown(different) == "1.20x"
+    different = rows()
+    for row in different:
+        row["control"] = ""
+    assert shown(different) == "1.20x"
+
+
+def test_a_bar_of_speed_is_measured_by_rounds_and_marked(write, tmp_path, capsys):
+    (tmp_path / "bars.toml").write_text('''[[bar]]
+what = "a over b"
+kernels = ["a_avx2"]
+shapes = ["256x512"]
+batch = [1]
+cache = "cold"
+threads = [1]
+metric = "speed"
+over = "b_avx2"
+at_least = 1.0
+''')
+    common = dict(schema_version=5, aa_limit_pct=3, control="a_avx2 256x512")
+    path = write([product("a_avx2", "cold", 1000, control_ratio=1, **common),
+                  product("b_avx2", "cold", 1500, control_ratio=1.02, **common)], columns=COLUMNS_5)
+    assert main(["bars", str(path), "--bars", str(tmp_path / "bars.toml")]) == 0
+    out = capsys.readouterr().out
+    assert "~1.02x" in out and tables.NOTE_LIMIT in out
+
+
+def test_files_without_controls_have_no_marks(write, capsys):
+    rows = [e2e("f16_avx2", "decode", 100), e2e("i2s_avx2", "decode", 100.1)]
+    assert main(["table", str(write(rows))]) == 0
+    assert "~" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ratio, limits, unclear", [
+    (1.019, (2, 1), True), (1.021, (2, 1), False), (1 / 1.019, (1, 2), True),
+    (1 / 1.021, (1, 2), False), (1.019, (math.nan, 2), True), (1.019, (math.nan, math.nan), False),
+    (math.nan, (2, 2), False),
+])
+def test_the_larger_limit_counts_on_either_side_of_one(ratio, limits, unclear):
+    assert tables.below_limit(ratio, *limits) is unclear
 
 
 def test_rows_of_another_plan_or_sequences_are_other_cells(write):
