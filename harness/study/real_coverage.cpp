@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
+#include <random>
 
 #include "harness/cell_bench.h"
 #include "harness/environment.h"
@@ -76,8 +78,8 @@ RealCoverageResult real_coverage(const Cell& cell, const RealCoverageOptions& op
         Stopping stopping(std::vector<int>(items.size(), cell.repetitions), {});
         run_rounds(stopping, seeds(), now_ns,
                    [&](size_t i, int) { return std::optional(items[i]->bench.repeat()); });
-        trials.push_back(
-            {stopping.samples(0), stopping.samples(1), stopping.samples(2), stopping.samples(3)});
+        trials.push_back({stopping.samples(0), stopping.samples(1), stopping.samples(2),
+                          stopping.samples(3), stopping.samples(4)});
         for (size_t i = 0; i < trials.back().a.size(); ++i) {
             ratios.push_back(trials.back().c[i] / trials.back().a[i]);
         }
