@@ -15,6 +15,7 @@ namespace {
 
 constexpr int64_t kWindowNs = 500'000;
 constexpr int64_t kWarmUpNs = 5'000'000;
+constexpr int64_t kMostProbeNs = 1'900'000'000;
 // Of each other's windows that must be at the same time.
 constexpr double kOverlap = 0.9;
 
@@ -113,10 +114,11 @@ std::optional<double> reported_mhz(int cpu) {
 
 CoreProbe probe_cores_here() {
     HereRunner runner;
-    return probe_cores(
-        topology_here(),
-        {[&](int cpu) { return runner.alone(cpu); },
-         [&](int first, int second) { return runner.together(first, second); }, reported_mhz});
+    const int64_t deadline = now_ns() + kMostProbeNs;
+    return probe_cores(topology_here(),
+                       {[&](int cpu) { return runner.alone(cpu); },
+                        [&](int first, int second) { return runner.together(first, second); },
+                        reported_mhz, [&] { return now_ns() < deadline; }});
 }
 
 }  // namespace tritbench

@@ -10,7 +10,9 @@ namespace tritbench {
 namespace {
 
 constexpr size_t kMostPairs = 100;
-constexpr int kWindows = 9;
+// Undisturbed ones, and tries at them.
+constexpr size_t kWindows = 9;
+constexpr int kMostTries = 40;
 constexpr double kMovingClock = 0.05;  // of what the loop took
 constexpr double kMovingMhz = 1.03;    // most over least
 
@@ -25,7 +27,7 @@ void keep_most(std::optional<double>& most, double value) {
 // The best speed of a CPU alone; 0 if every window was disturbed.
 double measure_alone(int cpu, const LoopRunner& runner, CoreProbe& probe) {
     std::vector<double> speeds;
-    for (int i = 0; i < kWindows; ++i) {
+    for (int i = 0; i < kMostTries && speeds.size() < kWindows && runner.time_left(); ++i) {
         if (const auto speed = runner.alone(cpu)) speeds.push_back(*speed);
         const auto mhz = runner.mhz(cpu);
         if (!mhz) continue;
@@ -97,12 +99,16 @@ CoreProbe probe_cores(const CpuTopology& topology, const LoopRunner& runner) {
             if (!alone.contains(cpu)) alone[cpu] = measure_alone(cpu, runner, probe);
         }
         const double first = alone[pair.first], second = alone[pair.second];
+        if (!runner.time_left()) break;
         std::vector<PairWindow> windows;
-        for (int i = 0; i < kWindows && first > 0 && second > 0; ++i) {
+        size_t clean = 0;
+        for (int i = 0; i < kMostTries && clean < kWindows && first > 0 && second > 0; ++i) {
+            if (!runner.time_left()) break;
             PairWindow window = runner.together(pair.first, pair.second);
             window.first /= first;
             window.second /= second;
             windows.push_back(window);
+            clean += window.disturbed ? 0 : 1;
         }
         pair.slowdown = pair_slowdown(windows);
         probe.pairs.push_back(pair);

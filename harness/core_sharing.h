@@ -62,10 +62,11 @@ struct LoopRunner {
     // Speeds of both together, in the same unit.
     std::function<PairWindow(int first, int second)> together;
     std::function<std::optional<double>(int cpu)> mhz;  // that the system reports
+    std::function<bool()> time_left;                    // false: what is not measured by now is not
 };
 CoreProbe probe_cores(const CpuTopology& topology, const LoopRunner& runner);
 
-// On this machine, in some 10 ms a pair, less than 2 s in all.
+// On this machine, in some 10 ms a pair, and 2 s in all.
 CoreProbe probe_cores_here();
 
 // Reasons to distrust timings, each with what to do: "what: what to do".

@@ -102,14 +102,16 @@ struct NoiseSample {
     uint64_t involuntary_switches = 0;        // of this process
     uint64_t major_faults = 0;                // pages read from disk
     std::optional<uint64_t> throttle_events;  // thermal throttling, all cores
+    std::optional<uint64_t> migrations;       // of the threads that there are, between CPUs
     double ticks_per_s = 100;
 };
-// Only the system-wide counters come from `sysroot`; the others are of the running process.
+// What getrusage tells is of the running process; all else comes from `sysroot`.
 NoiseSample noise_sample_now(const std::string& sysroot = "/");
 
 // Marks for what happened in between, sorted: steal_time (over 1% of `seconds`),
 // cpu_taken_by_others (other processes used over 5% of a CPU, and over 3 ticks),
-// involuntary_switches (over 50 a second, and over 5), major_faults (any), thermal_throttling.
+// involuntary_switches (over 50 a second, and over 5), major_faults (any), thermal_throttling,
+// migrations (any: threads that are timed are pinned).
 std::vector<std::string> marks_between(const NoiseSample& before, const NoiseSample& after,
                                        double seconds);
 

@@ -4,6 +4,7 @@
 
 #include "dummy_models/source.h"
 #include "harness/measure.h"
+#include "harness/pins.h"
 #include "model/tensor_types.h"
 
 namespace tritbench {
@@ -21,7 +22,10 @@ std::string loaded_weights_key(const Cell& cell) {
 
 LoadedModels load_models(const std::vector<Cell>& cells, const Members& members,
                          ChildReporter& reporter) {
-    ThreadPool pool(static_cast<int>(allowed_cpus().size()));
+    // Compact, so that consecutive rows are packed on one NUMA node: sessions with any number of
+    // threads read rows in the same order.
+    const int cpus = cpus_of_pins_here("compact");
+    ThreadPool pool(cpus, pins_here(cpus, "compact"));
     LoadedModels models;
     for (const size_t position : members) {
         const Cell& cell = cells[position];

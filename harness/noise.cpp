@@ -208,6 +208,23 @@ uint64_t peak_rss_bytes() {
     return static_cast<uint64_t>(usage.ru_maxrss) << 10;
 }
 
+namespace {
+
+// Of every thread of this process; nothing where the system's kernel does not tell.
+std::optional<uint64_t> thread_migrations(const SystemFiles& files) {
+    const std::string tasks = "proc/self/task/";
+    std::optional<uint64_t> sum;
+    for (const std::string& task : files.names(tasks)) {
+        const auto text = files.text(tasks + task + "/sched");
+        const auto value = text ? field(*text, "se.nr_migrations") : std::nullopt;
+        const auto count = value ? leading_integer(*value) : std::nullopt;
+        if (count && *count >= 0) sum = sum.value_or(0) + static_cast<uint64_t>(*count);
+    }
+    return sum;
+}
+
+}  // namespace
+
 NoiseSample noise_sample_now(const std::string& sysroot) {
     const SystemFiles files(sysroot);
     NoiseSample sample;
@@ -224,6 +241,7 @@ NoiseSample noise_sample_now(const std::string& sysroot) {
         if (steal) sample.steal_ticks = static_cast<uint64_t>(*steal);
     }
     sample.throttle_events = throttle_events(files);
+    sample.migrations = thread_migrations(files);
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     const auto seconds = [](const timeval& t) {
@@ -257,6 +275,8 @@ std::vector<std::string> marks_between(const NoiseSample& before, const NoiseSam
     if (before.throttle_events && after.throttle_events &&
         *after.throttle_events > *before.throttle_events)
         marks.insert("thermal_throttling");
+    if (before.migrations && after.migrations && *after.migrations > *before.migrations)
+        marks.insert("migrations");
     return {marks.begin(), marks.end()};
 }
 

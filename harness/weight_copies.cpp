@@ -5,6 +5,12 @@
 
 namespace tritbench {
 
+namespace {
+
+constexpr size_t kPageBytes = 4096;
+
+}  // namespace
+
 WeightCopies::WeightCopies(ThreadPool& pool, const tb_kernel& kernel, const tb_tile& tile,
                            tb_shape shape, const RowProvider& rows, size_t count, size_t overread)
     : original_(pack_weights(pool, kernel, tile, shape, rows)) {
@@ -17,13 +23,16 @@ WeightCopies::WeightCopies(ThreadPool& pool, const tb_kernel& kernel, const tb_t
 
 void WeightCopies::copy(ThreadPool& pool, size_t count, size_t overread) {
     const size_t bytes = original_.bytes.size();
-    stride_ = (bytes + overread + 4095) / 4096 * 4096;
+    stride_ = (bytes + overread + kPageBytes - 1) / kPageBytes * kPageBytes;
     arena_ = AlignedBuffer(stride_ * count);
-    // Written in parallel: the time goes into page faults.
+    // Written in parallel: the time goes into page faults. Every worker writes its part of each
+    // copy, which is about that of the rows it multiplies: they lie on its NUMA node then.
     pool.for_each_worker([&](int worker, int workers) {
-        const auto [begin, end] = split_range(static_cast<int64_t>(count), 1, worker, workers);
-        for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-            std::memcpy(arena_.data() + i * stride_, original_.bytes.data(), bytes);
+        const auto [begin, end] =
+            split_range(static_cast<int64_t>(bytes), kPageBytes, worker, workers);
+        for (size_t i = 0; i < count; ++i) {
+            std::memcpy(arena_.data() + i * stride_ + begin, original_.bytes.data() + begin,
+                        static_cast<size_t>(end - begin));
         }
     });
     views_.clear();

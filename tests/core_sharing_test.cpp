@@ -43,9 +43,10 @@ class PlantedMachine {
                     const auto now = mhz;
                     if (mhz) *mhz += mhz_step;
                     return now;
-                }};
+                },
+                [this] { return together < most_together; }};
     }
-    int together = 0;
+    int together = 0, most_together = 1'000'000;
 
   private:
     double speed(int cpu) const { return 3.1 * (clock.contains(cpu) ? clock.at(cpu) : 1.0); }
@@ -143,6 +144,26 @@ TEST(CoreProbe, ABusyMachineIsUnclear) {
     EXPECT_EQ(found(probe, CoreVerdict::Unclear).size(), 1u);
     EXPECT_EQ(machine.together, 0);  // without a speed alone there is nothing to compare with
     EXPECT_TRUE(says(probe_reasons(probe), "1 of 1 pairs of CPUs were too disturbed"));
+}
+
+TEST(CoreProbe, WhatTimeDoesNotAllowIsNotMeasured) {
+    PlantedMachine machine;
+    machine.shared = {{0, 1}};
+    machine.most_together = 12;
+    const CoreProbe probe = probe_cores(cores(4), machine.runner());
+    EXPECT_EQ(machine.together, 12);
+    ASSERT_EQ(probe.pairs.size(), 2u);
+    EXPECT_EQ(probe.pairs_in_all, 6u);
+    EXPECT_EQ(found(probe, CoreVerdict::Shared), (std::vector<Pair>{{0, 1}}));
+}
+
+TEST(CoreProbe, DisturbedWindowsAreTriedAgain) {
+    PlantedMachine machine;
+    machine.disturbed = 0.7;
+    const CoreProbe probe = probe_cores(cores(2), machine.runner());
+    EXPECT_GT(machine.together, 9);
+    EXPECT_LE(machine.together, 40);
+    EXPECT_EQ(found(probe, CoreVerdict::Apart).size(), 1u);
 }
 
 TEST(CoreProbe, AMovingClockIsAReason) {

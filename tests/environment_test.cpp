@@ -353,6 +353,10 @@ TEST(Noise, EachDisturbanceHasItsMark) {
               Marks{"involuntary_switches"});
     EXPECT_EQ(marks([](NoiseSample& s) { s.major_faults = 1; }), Marks{"major_faults"});
     EXPECT_EQ(marks([](NoiseSample& s) { s.throttle_events = 6; }), Marks{"thermal_throttling"});
+    a.migrations = 4;
+    EXPECT_EQ(marks([](NoiseSample& s) { s.migrations = 5; }), Marks{"migrations"});
+    EXPECT_EQ(marks([](NoiseSample& s) { s.migrations = 3; }), Marks{});  // a thread has ended
+    EXPECT_EQ(marks([](NoiseSample& s) { s.migrations.reset(); }), Marks{});
     // Unknown counters say nothing.
     EXPECT_EQ(marks([](NoiseSample& s) { s.steal_ticks.reset(), s.throttle_events.reset(); }),
               Marks{});
@@ -367,6 +371,11 @@ TEST_F(FakeRoot, NoiseSampleReadsTheSystemCounters) {
     EXPECT_EQ(sample.busy_ticks, 10u + 20 + 30 + 4 + 5);
     EXPECT_EQ(sample.steal_ticks, 6u);
     EXPECT_EQ(sample.throttle_events, 7u);
+    EXPECT_EQ(sample.migrations, std::nullopt);
+    put("proc/self/task/70/sched", "x (70, #threads: 2)\n---\nse.nr_migrations   :    3");
+    put("proc/self/task/71/sched", "se.nr_migrations   :    2\nnr_switches  :  9");
+    put("proc/self/task/72/sched", "nothing of use");
+    EXPECT_EQ(noise_sample_now(root_.string()).migrations, 5u);
     drop("proc");
     drop("sys");
     const NoiseSample none = noise_sample_now(root_.string());
