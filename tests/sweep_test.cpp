@@ -478,11 +478,20 @@ TEST_F(SweepModels, AnExactKernelThatRoundsWeightsIsComparedWithItsOwnLayout) {
 TEST_F(SweepModels, LogitsThatDifferFromAnEarlierRowFail) {
     RunOptions options = quiet();
     options.csv = folder / "r.csv";
-    const auto all = cells({&real()});
+    const tb_kernel another = planted("another", real().gemv);
+    std::vector<Cell> all = cells({&another, &real()});
+    ASSERT_EQ(all.size(), 4U);
+    const auto other_decode = std::find_if(all.begin(), all.end(), [&](const Cell& cell) {
+        return &cell.kernel() == &another && cell.phase == Phase::Decode;
+    });
+    ASSERT_NE(other_decode, all.end());
+    all.erase(other_decode);
+    const auto other = std::find_if(all.begin(), all.end(),
+                                    [&](const Cell& cell) { return &cell.kernel() == &another; });
     {
         const auto journal = open_journal(options);
         Row earlier;  // as another exact kernel might have left it, with other logits
-        earlier.set(Column::CellKey, "0123456789abcdef");
+        earlier.set(Column::CellKey, cell_key(*other, machine_card().machine_id()));
         earlier.set(Column::Kernel, "another");
         earlier.set(Column::Exactness, "exact");
         earlier.set(Column::Model, "tiny");
