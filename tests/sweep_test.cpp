@@ -142,6 +142,7 @@ TEST(Sweep, ARightKernelIsMeasuredAndProved) {
     EXPECT_EQ(row[Column::Phase], "gemv");
     EXPECT_EQ(row[Column::Pins].find(' '), std::string::npos);
     EXPECT_EQ(row.number(Column::Repetitions), 6);
+    EXPECT_TRUE(row[Column::CeilingProbe].ends_with(", huge pages")) << row[Column::CeilingProbe];
     tb_work work{};
     const tb_tile tile = default_tile(real());
     real().work(&kTrapShape, &tile, 1, &work);
@@ -271,6 +272,8 @@ TEST(Sweep, ColdRotationsAreMeasured) {
     ASSERT_EQ(result.rows.size(), 1U);
     expect_measured(result.rows[0]);
     EXPECT_EQ(result.rows[0][Column::CacheMode], "cold");
+    EXPECT_TRUE(result.rows[0][Column::CeilingProbe].ends_with(", the cell's own weights"))
+        << result.rows[0][Column::CeilingProbe];
     const bool capped = result.rows[0][Column::Noise].find("cold_capped") != std::string::npos;
     const double footprint = *result.rows[0].number(Column::FootprintBytes);
     EXPECT_TRUE(capped || footprint >= 2.0 * static_cast<double>(last_level_cache_bytes()));
