@@ -142,7 +142,8 @@ void BlockCeilings::set(Row& row, ThreadPool& pool, uint64_t footprint, Allocati
         best = rate;
         best_probe = probe;
     }
-    set_ceiling(row, best, best_probe, bytes / median_ns, marks);
+    set_ceiling(row, best, fmt::format("{}, {}", best_probe, allocation_text(kind)),
+                bytes / median_ns, marks);
 }
 
 void BlockCeilings::measure_peaks(ThreadPool& pool, const std::set<const tb_kernel*>& kernels,

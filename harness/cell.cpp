@@ -56,11 +56,11 @@ std::string hex16(uint64_t value) {
     return fmt::format("{:016x}", value);
 }
 
-std::string cell_key(const Cell& cell, const std::string& machine_id) {
+std::string cell_key(const Cell& cell, const std::string& machine_id, uint64_t seed) {
     const BuildInfo& build = build_info();
     std::string text =
-        fmt::format("{}|{}|{}|{}|{}|{}|{}", level_name(cell.level), build.compiler, build.flags,
-                    machine_id, phase_name(cell.phase), cell.threads, cell.repetitions);
+        fmt::format("{}|{}|{}|{}|{}|{}|{}|{}", level_name(cell.level), build.compiler, build.flags,
+                    machine_id, phase_name(cell.phase), cell.threads, cell.repetitions, seed);
     for (const KernelUse& use : cell.kernels) {
         text += fmt::format("|{}|{}|{}", use.kernel->id, object_hash(*use.kernel),
                             tile_name(*use.kernel, use.tile));
@@ -85,6 +85,12 @@ std::string cell_key(const Cell& cell, const std::string& machine_id) {
         text += fmt::format("|{}x{}:{},{},{}", t.n, t.k, t.BM, t.BK, t.bm);
     }
     return hex16(fnv1a64(text.data(), text.size()));
+}
+
+std::set<std::string> cell_keys(const std::vector<Cell>& cells, const RunInfo& run) {
+    std::set<std::string> keys;
+    for (const Cell& cell : cells) keys.insert(cell_key(cell, run.machine_id, run.seed));
+    return keys;
 }
 
 namespace {
@@ -236,7 +242,7 @@ Row identity_row(const Cell& cell, const RunInfo& run) {
     row.set(Column::MachineId, run.machine_id);
     row.set(Column::Cpu, run.cpu);
     row.set(Column::Spec, cell.spec);
-    row.set(Column::CellKey, cell_key(cell, run.machine_id));
+    row.set(Column::CellKey, cell_key(cell, run.machine_id, run.seed));
     row.set(Column::Level, level_name(cell.level));
     set_kernels(row, cell);
     row.set(Column::Phase, phase_name(cell.phase));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -94,8 +95,9 @@ struct RunInfo {
 };
 
 // 16 hex digits of a hash of everything that makes the number what it is: the kernel's machine
-// code, compiler and flags, the cell, the model's name and size, the machine.
-std::string cell_key(const Cell& cell, const std::string& machine_id);
+// code, compiler and flags, the cell, the model's name and size, the seed, the machine.
+std::string cell_key(const Cell& cell, const std::string& machine_id, uint64_t seed = 1);
+std::set<std::string> cell_keys(const std::vector<Cell>& cells, const RunInfo& run);
 
 // "i2s_avx2 2560x2560 batch 1, 2 threads, cold", with the tile where it is not the default: for
 // progress and messages.

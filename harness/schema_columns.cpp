@@ -186,7 +186,10 @@ constexpr ColumnInfo kColumns[] = {
      "cells: of other memory of the same footprint, the better of one measurement before and one "
      "after the cell. gemv and decode only.",
      1},
-    {"ceiling_probe", "", "The loop that measured the ceiling.", 1},
+    {"ceiling_probe", "",
+     "The loop that measured the ceiling, and the memory that it read: the cell's or the model's "
+     "own weights, mapped or in huge pages; or other huge pages.",
+     1},
     {"pct_of_ceiling", "%",
      "Bandwidth in percent of the ceiling; gemv and decode only. Where every repetition has its "
      "own "

@@ -40,6 +40,7 @@ class Runner {
             run_.run_id = journal_->run_id();
             result_.resumed = journal_->resumed();
             result_.moved_to = journal_->moved_to();
+            result_.superseded = journal_->supersede_all_but(cell_keys(cells, run_));
             for (const Row& row : journal_->finished()) take_up(row);
         }
     }
@@ -82,7 +83,7 @@ class Runner {
         Members todo;
         std::set<std::string> seen;
         for (size_t i = 0; i < cells_.size(); ++i) {
-            const std::string key = cell_key(cells_[i], run_.machine_id);
+            const std::string key = cell_key(cells_[i], run_.machine_id, run_.seed);
             if (!seen.insert(key).second) continue;
             ++result_.cells;
             if (journal_ && journal_->has(key)) continue;
@@ -252,7 +253,8 @@ int RunResult::exit_code() const {
 std::unique_ptr<Journal> open_journal(const RunOptions& options) {
     if (!options.csv) return nullptr;
     return std::make_unique<Journal>(JournalRequest{*options.csv, options.name, options.spec_hash,
-                                                    options.fresh, machine_card().json()});
+                                                    options.fresh, machine_card().json(),
+                                                    options.resume});
 }
 
 RunResult run_cells(const std::vector<Cell>& cells, const RunOptions& options, Journal* journal) {

@@ -19,7 +19,7 @@ struct RunOptions {
     std::string name;                          // of the experiment or command
     std::string spec_hash;                     // decides whether a file may be resumed
     std::optional<std::filesystem::path> csv;  // none: rows are only returned
-    bool fresh = false;
+    bool fresh = false, resume = false;        // see JournalRequest
     MeasureOptions measure;
     double gate_timeout_s = 300;
     bool show_progress = true;
@@ -32,6 +32,7 @@ struct RunResult {
     size_t cells = 0;
     bool interrupted = false;
     bool resumed = false;
+    size_t superseded = 0;           // rows of the file whose cells were not asked for any more
     std::filesystem::path moved_to;  // where an older result file went; empty if none was there
 
     // 130 when interrupted; 1 when a row failed, crashed, timed out or met an error; else 0.

@@ -29,12 +29,15 @@ std::span<const std::byte> whole_rounds(std::span<const std::byte> bytes) {
 }  // namespace
 
 ModelTurns::ModelTurns(const Model& model) {
+    uint64_t repacked = 0;
     for (const Model::NamedLinear& linear : model.linears()) {
         const auto whole = whole_rounds(linear.weights->bytes);
         if (whole.empty()) continue;
         layers_.push_back(whole);
         total_ += whole.size();
+        if (linear.weights->storage.size() > 0) repacked += whole.size();
     }
+    mapped_ = 2 * repacked < total_;
 }
 
 void ModelTurns::take(uint64_t bytes, MemoryPieces& pieces) {

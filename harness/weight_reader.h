@@ -50,13 +50,16 @@ class ModelTurns : public ReadTurns {
     explicit ModelTurns(const Model& model);
     uint64_t total_bytes() const override { return total_; }
     void take(uint64_t bytes, MemoryPieces& pieces) override;
-    std::string_view whose() const override { return "the model's own weights"; }
+    std::string_view whose() const override {
+        return mapped_ ? "the model's own weights, mapped" : "the model's own weights, huge pages";
+    }
 
   private:
     MemoryPieces layers_;
     uint64_t total_ = 0;
-    size_t next_ = 0;     // of layers_
-    uint64_t taken_ = 0;  // of that one
+    bool mapped_ = false;  // most of them, where the file has them
+    size_t next_ = 0;      // of layers_
+    uint64_t taken_ = 0;   // of that one
 };
 
 // The read bandwidth of the very weights that cells multiply, in turn with them: a ceiling that

@@ -251,6 +251,24 @@ TEST_F(ModelCells, APlanOfTwoLayoutsIsProvedAndNamed) {
     EXPECT_EQ(result.rows[2][Column::Plan], "stored");
 }
 
+TEST_F(ModelCells, TheCeilingIsOfTheMemoryThatTheWeightsAreIn) {
+    axes.decode = {4};
+    axes.kernels = {find_kernel("i2s_scalar"), find_kernel("int8_scalar")};
+    const RunResult result = run();
+    ASSERT_EQ(result.rows.size(), 2U);
+    for (const Row& row : result.rows) {
+        ASSERT_EQ(row[Column::Status], "ok") << row[Column::Reason];
+        // The file holds them as i2s.
+        const bool mapped = row[Column::Kernel] == "i2s_scalar";
+        EXPECT_TRUE(row[Column::CeilingProbe].ends_with(mapped ? "own weights, mapped"
+                                                               : "own weights, huge pages"))
+            << row[Column::Kernel] << ": " << row[Column::CeilingProbe];
+        EXPECT_NEAR(value(row, Column::PctOfCeiling),
+                    100 * value(row, Column::GbPerS) / value(row, Column::CeilingGbPerS),
+                    0.1 + 0.01 * value(row, Column::PctOfCeiling));
+    }
+}
+
 TEST_F(ModelCells, APlanThatLeavesALayerOutIsUnavailable) {
     axes.decode = {4};
     axes.kernels.clear();

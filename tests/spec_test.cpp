@@ -82,6 +82,7 @@ TEST_F(SpecTest, KeysDependOnEverythingThatIsMeasured) {
     EXPECT_EQ(key.size(), 16U);
     EXPECT_EQ(cell_key(cell, "here"), key);
     EXPECT_NE(cell_key(cell, "there"), key);
+    EXPECT_NE(cell_key(cell, "here", 2), key);
     Cell other = cell;
     other.threads = 2;
     EXPECT_NE(cell_key(other, "here"), key);

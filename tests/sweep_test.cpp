@@ -142,6 +142,7 @@ TEST(Sweep, ARightKernelIsMeasuredAndProved) {
     EXPECT_EQ(row[Column::Phase], "gemv");
     EXPECT_EQ(row[Column::Pins].find(' '), std::string::npos);
     EXPECT_EQ(row.number(Column::Repetitions), 6);
+    EXPECT_TRUE(row[Column::CeilingProbe].ends_with(", huge pages")) << row[Column::CeilingProbe];
     tb_work work{};
     const tb_tile tile = default_tile(real());
     real().work(&kTrapShape, &tile, 1, &work);
@@ -271,6 +272,8 @@ TEST(Sweep, ColdRotationsAreMeasured) {
     ASSERT_EQ(result.rows.size(), 1U);
     expect_measured(result.rows[0]);
     EXPECT_EQ(result.rows[0][Column::CacheMode], "cold");
+    EXPECT_TRUE(result.rows[0][Column::CeilingProbe].ends_with(", the cell's own weights"))
+        << result.rows[0][Column::CeilingProbe];
     const bool capped = result.rows[0][Column::Noise].find("cold_capped") != std::string::npos;
     const double footprint = *result.rows[0].number(Column::FootprintBytes);
     EXPECT_TRUE(capped || footprint >= 2.0 * static_cast<double>(last_level_cache_bytes()));
@@ -478,11 +481,20 @@ TEST_F(SweepModels, AnExactKernelThatRoundsWeightsIsComparedWithItsOwnLayout) {
 TEST_F(SweepModels, LogitsThatDifferFromAnEarlierRowFail) {
     RunOptions options = quiet();
     options.csv = folder / "r.csv";
-    const auto all = cells({&real()});
+    const tb_kernel another = planted("another", real().gemv);
+    std::vector<Cell> all = cells({&another, &real()});
+    ASSERT_EQ(all.size(), 4U);
+    const auto other_decode = std::find_if(all.begin(), all.end(), [&](const Cell& cell) {
+        return &cell.kernel() == &another && cell.phase == Phase::Decode;
+    });
+    ASSERT_NE(other_decode, all.end());
+    all.erase(other_decode);
+    const auto other = std::find_if(all.begin(), all.end(),
+                                    [&](const Cell& cell) { return &cell.kernel() == &another; });
     {
         const auto journal = open_journal(options);
         Row earlier;  // as another exact kernel might have left it, with other logits
-        earlier.set(Column::CellKey, "0123456789abcdef");
+        earlier.set(Column::CellKey, cell_key(*other, machine_card().machine_id()));
         earlier.set(Column::Kernel, "another");
         earlier.set(Column::Exactness, "exact");
         earlier.set(Column::Model, "tiny");

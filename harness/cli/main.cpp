@@ -2,6 +2,7 @@
 //
 // Exit codes: 0 right, 1 the thing asked about is not so, 2 bad usage or bad input.
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -50,6 +51,8 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", version_text());
     app.require_subcommand(1);
     app.get_formatter()->column_width(34);
+    // A limit of file sizes is an error to report, as a full disk is.
+    std::signal(SIGXFSZ, SIG_IGN);
     int exit_code = 0;
     try {
         cli::add_kernels(app, &exit_code);

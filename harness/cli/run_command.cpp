@@ -41,7 +41,9 @@ void print_summary(const RunResult& result, const RunOptions& options, const std
     }
     if (!result.interrupted) return;
     if (options.csv) {
-        fmt::print(stderr, "interrupted; resume with: {}\n", resume);
+        const uint64_t seed = options.measure.seed;
+        fmt::print(stderr, "interrupted; resume with: {}{}\n", resume,
+                   seed == 1 ? "" : fmt::format(" --seed {}", seed));
     } else {
         fmt::print(stderr, "interrupted; nothing was kept, give --csv FILE to keep rows\n");
     }
@@ -64,9 +66,15 @@ void warn_of_disk(const std::vector<Cell>& cells) {
 
 void add_run_flags(CLI::App& command, RunFlags& flags, const std::string& csv_option) {
     command.add_option(csv_option, flags.csv,
-                       "Result file (.csv); raw samples and the machine card go beside it. An "
-                       "interrupted run is resumed");
-    command.add_flag("--fresh", flags.fresh, "Move an existing result file aside and start anew");
+                       "Result file (.csv); raw samples and the machine card go beside it. A run "
+                       "that was interrupted is resumed, a complete file is refused");
+    CLI::Option* resume = command.add_flag(
+        "--resume", flags.resume,
+        "Also resume a complete file, or one of an earlier text of the experiment: what is done "
+        "is skipped; what an edit of a kernel, of flags or of the experiment has invalidated is "
+        "measured again, and its old rows go to NAME.superseded.csv");
+    command.add_flag("--fresh", flags.fresh, "Move an existing result file aside and start anew")
+        ->excludes(resume);
     command
         .add_option("--timeout", flags.timeout_s,
                     "Seconds that one step of a cell may take (default: from its predicted "
@@ -128,6 +136,7 @@ RunOptions run_options(const RunFlags& flags, const std::string& name,
     options.spec_hash = hex16(fnv1a64(text.data(), text.size()));
     if (!flags.csv.empty()) options.csv = flags.csv;
     options.fresh = flags.fresh;
+    options.resume = flags.resume;
     options.measure.seed = flags.seed;
     options.measure.timeout_s = flags.timeout_s;
     if (!flags.precision.empty()) {
@@ -151,6 +160,13 @@ RunResult run_and_summarise(const std::vector<Cell>& cells, const RunOptions& op
     if (result.resumed && options.csv) fmt::print(stderr, "resumed {}\n", options.csv->string());
     if (!result.moved_to.empty()) {
         fmt::print(stderr, "the older results are now {}\n", result.moved_to.string());
+    }
+    if (result.superseded > 0 && journal != nullptr) {
+        fmt::print(
+            stderr,
+            "superseded rows ({}), of cells that have changed or are not asked for, are now in "
+            "{}\n",
+            result.superseded, journal->superseded_path().string());
     }
     if (options.csv || result.exit_code() != 0) print_summary(result, options, resume);
     return result;

@@ -11,7 +11,7 @@ namespace tritbench::cli {
 
 struct RunFlags {
     std::string csv;
-    bool fresh = false;
+    bool fresh = false, resume = false;
     double timeout_s = 0;
     uint64_t seed = 1;
     bool quiet = false;
@@ -22,8 +22,8 @@ struct RunFlags {
     std::string stopping_flags() const;
 };
 
-// --fresh, --timeout, --seed, --quiet, --precision, --budget, --no-control, and the result file
-// under `csv_option`.
+// --resume, --fresh, --timeout, --seed, --quiet, --precision, --budget, --no-control, and the
+// result file under `csv_option`.
 void add_run_flags(CLI::App& command, RunFlags& flags, const std::string& csv_option);
 
 // `identity` decides together with the name whether a result file may be resumed.

@@ -127,6 +127,18 @@ std::string allocation_name(AllocationKind kind) {
     return "unknown";
 }
 
+std::string_view allocation_text(AllocationKind kind) {
+    switch (kind) {
+        case AllocationKind::HugePages:
+            return "huge pages";
+        case AllocationKind::SmallPages:
+            return "4 KiB pages";
+        case AllocationKind::MappedFile:
+            return "mapped file";
+    }
+    return "unknown memory";
+}
+
 AllocationKind parse_allocation(const std::string& name) {
     for (const AllocationKind kind :
          {AllocationKind::HugePages, AllocationKind::SmallPages, AllocationKind::MappedFile})

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/thread_pool.h"
@@ -28,6 +29,7 @@ enum class AllocationKind {
 };
 std::string allocation_name(AllocationKind kind);          // "huge", "4k", "mapped"
 AllocationKind parse_allocation(const std::string& name);  // throws Error
+std::string_view allocation_text(AllocationKind kind);     // "huge pages", ...
 
 struct CeilingOptions {
     double probe_seconds = 0.08;  // of one try
@@ -58,6 +60,9 @@ struct IsaPeak {
 class Ceilings {
   public:
     explicit Ceilings(CeilingOptions options = {});
+
+    // Of what is measured from here on.
+    void set_probe_seconds(double seconds) { options_.probe_seconds = seconds; }
 
     // Read bandwidth of the pool over `footprint_bytes` in total (all workers together, each reads
     // its own contiguous slice over and over; first touched by the worker that reads it). The

@@ -1,15 +1,11 @@
-"""The command line from outside: exit codes, one-line errors, result files, interrupts."""
+"""The command line from outside: exit codes, one-line errors, result files."""
 
 import csv
 import json
 import os
 import re
-import signal
 import subprocess
-import time
-from pathlib import Path
 
-import pandas
 import pytest
 from tritbench_plots.load import load
 
@@ -277,83 +273,3 @@ def test_e2e_has_the_fields_of_llama_bench_and_every_flag(tritbench, tmp_path):
     frame = load([csv])
     assert len(frame) == 16 and set(frame["runner"]) == {"plan default"}
     assert "complete" in run(tritbench, *command).stderr
-
-
-# ---- interrupts -----------------------------------------------------------------------------------------
-
-# Long enough to be interrupted in the middle: one cell a block, each over a second.
-LONG_SPEC = """
-name = "long"
-[[kernel_cells]]
-shapes = ["256x256", "256x384", "256x512", "384x256", "384x384", "384x512"]
-kernels = ["i2s_scalar"]
-repetitions = 150
-"""
-LONG_CELLS = 6
-
-
-def rows_in(path):
-    return max(0, path.read_bytes().count(b"\n") - 1) if path.exists() else 0
-
-
-def start_and_wait_for_rows(tritbench, spec, out, rows):
-    process = subprocess.Popen([tritbench, "sweep", str(spec), "-o", str(out), "-q"],
-                               stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 240
-    while rows_in(out) < rows and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return process
-
-
-def expect_whole(out, cells):
-    frame = pandas.read_csv(out)
-    assert len(frame) == cells
-    assert frame["cell_key"].nunique() == cells
-    assert (frame["status"] == "ok").all()
-    assert frame["run_id"].nunique() == 1
-    samples = [json.loads(line)["cell_key"] for line in out.with_suffix(".samples.jsonl").open()]
-    assert sorted(samples) == sorted(frame["cell_key"])
-
-
-def test_ctrl_c_keeps_rows_and_resumes(tritbench, tmp_path):
-    spec = tmp_path / "long.toml"
-    spec.write_text(LONG_SPEC)
-    out = tmp_path / "out.csv"
-    process = start_and_wait_for_rows(tritbench, spec, out, 2)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130, stderr
-    assert f"resume with: tritbench sweep {spec} -o {out}" in stderr
-    kept = out.read_bytes()
-    assert 2 <= rows_in(out) < LONG_CELLS
-    assert json.loads(out.with_suffix(".state.json").read_text())["complete"] is False
-    result = run(tritbench, "sweep", spec, "-o", out)
-    assert result.returncode == 0, result.stderr
-    assert "resumed" in result.stderr
-    assert out.read_bytes().startswith(kept)
-    expect_whole(out, LONG_CELLS)
-
-
-def test_sigkill_loses_no_row_and_leaves_no_child(tritbench, tmp_path):
-    spec = tmp_path / "long.toml"
-    spec.write_text(LONG_SPEC)
-    out = tmp_path / "out.csv"
-    for rows in (1, 3):
-        process = start_and_wait_for_rows(tritbench, spec, out, rows)
-        process.kill()
-        process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGKILL
-    # A kill between write and sync may also tear the last line: make it so.
-    with out.open("ab") as file:
-        file.write(b"1,half-a-row,2026-")
-    with out.with_suffix(".samples.jsonl").open("ab") as file:
-        file.write(b'{"run_id": "half')
-    result = run(tritbench, "sweep", spec, "-o", out)
-    assert result.returncode == 0, result.stderr
-    expect_whole(out, LONG_CELLS)
-    needle = str(out).encode()
-    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            assert needle not in cmdline.read_bytes(), cmdline
-        except OSError:
-            continue
