@@ -4,6 +4,7 @@
 
 #include "harness/axes_reasons.h"
 #include "harness/pins.h"
+#include "harness/verify/gate.h"
 #include "kernels/api/registry.h"
 #include "model/thread_pool.h"
 
@@ -34,14 +35,27 @@ std::string not_this_batch(const tb_kernel& kernel, int64_t batch) {
                        batch);
 }
 
+std::vector<tb_tile> tiles_of(const tb_kernel& kernel, const std::vector<std::string>& texts) {
+    std::vector<tb_tile> tiles;
+    for (const std::string& text : texts) {
+        if (text == kAllTiles) {
+            const std::vector<tb_tile> all = all_tiles(kernel);
+            tiles.insert(tiles.end(), all.begin(), all.end());
+        } else {
+            tiles.push_back(parse_tile(kernel, text));
+        }
+    }
+    return tiles;
+}
+
 std::vector<Cell> kernel_cells(const KernelAxes& axes) {
     std::vector<Cell> cells;
     const auto add = [&](tb_shape shape, int64_t batch, double zeros, int threads,
                          const std::string& pins, CacheMode cache, const tb_kernel& kernel,
-                         const std::string& tile) {
+                         const tb_tile& tile) {
         Cell cell;
         cell.level = Level::Kernel;
-        cell.kernels = {{&kernel, parse_tile(kernel, tile), 1}};
+        cell.kernels = {{&kernel, tile, 1}};
         cell.phase = batch == 1 ? Phase::Gemv : Phase::Gemm;
         cell.threads = threads;
         cell.pins = pins;
@@ -62,7 +76,7 @@ std::vector<Cell> kernel_cells(const KernelAxes& axes) {
                                  const std::string& pins) {
         for (const CacheMode cache : axes.caches) {
             for (const tb_kernel* kernel : axes.kernels) {
-                for (const std::string& tile : axes.tiles) {
+                for (const tb_tile& tile : tiles_of(*kernel, axes.tiles)) {
                     add(shape, batch, zeros, threads, pins, cache, *kernel, tile);
                 }
             }
@@ -80,6 +94,7 @@ std::vector<Cell> kernel_cells(const KernelAxes& axes) {
             for (const double zeros : axes.zeros) add_all(shape, batch, zeros);
         }
     }
+    axes.selection.apply(cells);
     return cells;
 }
 

@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "harness/cell.h"
+#include "harness/cell_filter.h"
 #include "harness/model_source.h"
 
 namespace tritbench {
 
 struct KernelAxes {
     std::vector<const tb_kernel*> kernels;
-    std::vector<std::string> tiles = {""};  // as parse_tile takes them; "" is the default
+    std::vector<std::string> tiles = {""};  // as tiles_of takes them; "" is the default
     std::vector<tb_shape> shapes;
     std::vector<int64_t> batches = {1};
     std::vector<double> zeros = {0};  // shares of the activations
@@ -22,6 +23,7 @@ struct KernelAxes {
     std::vector<CacheMode> caches = {CacheMode::Hot};
     int repetitions = 10;
     std::string spec;
+    CellSelection selection;
 };
 
 // A prompt, and tokens that are generated after it: timed together.
@@ -46,22 +48,32 @@ struct ModelAxes {
     std::vector<CacheType> cache_types = {CacheType::F16};
     int repetitions = 6;
     std::string spec;
+    CellSelection selection;
 };
 
-// Every combination, in an order that keeps together what is measured together. A cell that
-// cannot be measured here says why. Throws Error on values that are never right (K = 0).
+// Every combination that is selected, in an order that keeps together what is measured together. A
+// cell that cannot be measured here says why. Throws Error on values that are never right (K = 0).
 std::vector<Cell> kernel_cells(const KernelAxes& axes);
 std::vector<Cell> model_cells(const ModelAxes& axes);
 
+// Tiles of a kernel as parse_tile takes them, and "all": every one that it accepts. Throws Error.
+inline constexpr std::string_view kAllTiles = "all";
+std::vector<tb_tile> tiles_of(const tb_kernel& kernel, const std::vector<std::string>& texts);
+
 // "2560x6912": N x K. Throws Error naming `where`.
 tb_shape parse_shape(std::string_view text, const std::string& where);
-// "4", "1..n" (every count up to the CPUs allowed), "1..n*2" (1, 2, 4 ... and n), "n".
+// "2560x6912"; "2B-4T": the distinct shapes of a preset's linear layers; "2B-4T:ffn_down": of one.
+std::vector<tb_shape> parse_shapes(std::string_view text, const std::string& where);
+// As parse_counts, from 1 to 1024; "n" stands for the CPUs allowed: "n", "1..n", "1..n*2".
 std::vector<int> parse_threads(std::string_view text, const std::string& where);
 CacheMode parse_cache(std::string_view text, const std::string& where);
 // "128,32": a prompt, and tokens after it, both above 0.
 PromptAndTokens parse_pair(std::string_view text, const std::string& where);
 // A decimal number within [least, 2^31). Throws Error naming `where`.
 int64_t parse_count(std::string_view text, int64_t least, const std::string& where);
+// "8", "1..8" (every number), "1..64*2" (1, 2, 4 ... 64), "8..64+8" (8, 16 ... 64). A range ends in
+// its last number, whether a step falls on it or not. At most 4096 numbers.
+std::vector<int64_t> parse_counts(std::string_view text, int64_t least, const std::string& where);
 
 // A share, 0 to 1. Throws Error naming `where`.
 double parse_share(std::string_view text, const std::string& where);

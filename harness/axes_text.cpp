@@ -1,4 +1,4 @@
-// The small languages of the command line and the specs: shapes, thread counts, lists.
+// The small languages of the command line and the specs: numbers, shapes, lists, times.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,7 +9,6 @@
 #include "kernels/api/edit_distance.h"
 #include "kernels/api/error.h"
 #include "model/printable.h"
-#include "model/thread_pool.h"
 
 namespace tritbench {
 namespace {
@@ -76,37 +75,6 @@ PromptAndTokens parse_pair(std::string_view text, const std::string& where) {
             "{}: '{}' is not a prompt and tokens after it; expected e.g. 128,32", where, text));
     }
     return {parse_count(parts[0], 1, where), parse_count(parts[1], 1, where)};
-}
-
-std::vector<int> parse_threads(std::string_view text, const std::string& where) {
-    const int cpus = static_cast<int>(allowed_cpus().size());
-    const auto bound = [&](std::string_view part) {
-        if (part == "n") return cpus;
-        const auto value = number(part);
-        if (!value || *value < 1 || *value > 1024) {
-            throw Error(
-                fmt::format("{}: threads '{}' is not allowed; expected a count from 1 to "
-                            "1024, n, 1..n or 1..n*2",
-                            where, text));
-        }
-        return static_cast<int>(*value);
-    };
-    const size_t dots = text.find("..");
-    if (dots == std::string_view::npos) return {bound(text)};
-    std::string_view upper = text.substr(dots + 2);
-    const size_t star = upper.find('*');
-    const int factor = star == std::string_view::npos ? 1 : bound(upper.substr(star + 1));
-    upper = upper.substr(0, star);
-    const int first = bound(text.substr(0, dots));
-    const int last = bound(upper);
-    if (first > last) {
-        throw Error(
-            fmt::format("{}: threads '{}' is an empty range ({} CPUs allowed)", where, text, cpus));
-    }
-    std::vector<int> counts;
-    for (int t = first; t<last; t = factor> 1 ? t * factor : t + 1) counts.push_back(t);
-    counts.push_back(last);
-    return counts;
 }
 
 std::vector<std::string> split_list(std::string_view text, char separator) {

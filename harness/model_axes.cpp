@@ -215,6 +215,7 @@ std::vector<Cell> model_cells(const ModelAxes& axes) {
             }
         }
     }
+    axes.selection.apply(cells);
     return cells;
 }
 

@@ -79,7 +79,7 @@ std::string time_text(const Row& row, Column column) {
     return fmt::format("{:.2f} s", *ns / 1e9);
 }
 
-std::string kernel_table(const std::vector<Row>& rows) {
+std::string kernel_table(const std::vector<Row>& rows, bool markdown) {
     std::vector<std::vector<std::string>> table = {{"kernel", "NxK", "batch", "threads", "cache",
                                                     "median", "mad", "prepare", "GMAC/s", "GB/s",
                                                     "of ceiling", "proof"}};
@@ -93,7 +93,7 @@ std::string kernel_table(const std::vector<Row>& rows) {
                          time_text(row, Column::PrepareMedianNs), rounded(row, Column::GmacPerS, 2),
                          rounded(row, Column::GbPerS, 2), percent(row), state(row)});
     }
-    return text_table(table);
+    return text_table(table, markdown);
 }
 
 std::string test_text(const Row& row) {
@@ -131,29 +131,61 @@ std::string model_table(const std::vector<Row>& rows) {
     return text_table(table, true);
 }
 
+const std::vector<std::string>& row_formats() {
+    static const std::vector<std::string> names = {"csv", "json", "jsonl", "md", "llama-bench"};
+    return names;
+}
+
+namespace {
+
+bool is_model_row(const Row& row) {
+    return row[Column::Level] == level_name(Level::EndToEnd);
+}
+
+std::string list_of(const std::vector<std::string>& objects) {
+    if (objects.empty()) return "[]\n";
+    return fmt::format("[\n{}\n]\n", fmt::join(objects, ",\n"));
+}
+
+// A table of each level, models first.
+std::string markdown_of(const std::vector<Row>& rows) {
+    std::vector<Row> models, products;
+    for (const Row& row : rows) (is_model_row(row) ? models : products).push_back(row);
+    if (products.empty()) return model_table(models);
+    const std::string table = kernel_table(products, true);
+    return models.empty() ? table : model_table(models) + "\n" + table;
+}
+
+}  // namespace
+
 std::string format_rows(const std::vector<Row>& rows, std::string_view format,
                         const std::vector<std::vector<double>>& samples) {
-    const auto object = [&](size_t i) {
-        if (rows[i][Column::Level] != level_name(Level::EndToEnd)) return json_object(rows[i]);
-        return llama_bench_object(rows[i], i < samples.size() ? samples[i] : std::vector<double>{});
-    };
-    std::string out;
+    if (format == "md") return markdown_of(rows);
     if (format == "csv") {
-        out = csv_header();
+        std::string out = csv_header();
         for (const Row& row : rows) out += csv_line(row);
-    } else if (format == "jsonl") {
-        for (size_t i = 0; i < rows.size(); ++i) out += object(i) + '\n';
-    } else if (format == "json") {
-        for (size_t i = 0; i < rows.size(); ++i) out += (i == 0 ? "[\n" : ",\n") + object(i);
-        out = out.empty() ? "[]\n" : out + "\n]\n";
-    } else if (format == "md") {
-        const bool kernels = !rows.empty() && rows.front()[Column::Level] == "kernel";
-        out = kernels ? kernel_table(rows) : model_table(rows);
-    } else {
-        throw Error(
-            fmt::format("output '{}' is not known; expected csv, json, jsonl or md", format));
+        return out;
     }
-    return out;
+    const std::vector<double> none;
+    std::vector<std::string> objects;
+    for (size_t i = 0; i < rows.size(); ++i) {
+        const auto& of_row = i < samples.size() ? samples[i] : none;
+        if (format == "llama-bench") {
+            // It has no rows that were not measured, and none of single products.
+            if (is_model_row(rows[i]) && !of_row.empty()) {
+                objects.push_back(llama_bench_row(rows[i], of_row));
+            }
+        } else {
+            objects.push_back(is_model_row(rows[i]) ? llama_bench_object(rows[i], of_row)
+                                                    : json_object(rows[i]));
+        }
+    }
+    if (format == "json" || format == "llama-bench") return list_of(objects);
+    if (format == "jsonl") {
+        return objects.empty() ? "" : fmt::format("{}\n", fmt::join(objects, "\n"));
+    }
+    throw Error(fmt::format("output '{}' is not known; expected one of {}", format,
+                            fmt::join(row_formats(), ", ")));
 }
 
 }  // namespace tritbench

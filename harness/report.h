@@ -17,7 +17,7 @@ std::string text_table(const std::vector<std::vector<std::string>>& rows, bool m
 std::string time_text(const Row& row, Column column);
 
 // Kernel level rows: kernel, shape, batch, threads, cache, time, GMAC/s, GB/s, ceiling, proof.
-std::string kernel_table(const std::vector<Row>& rows);
+std::string kernel_table(const std::vector<Row>& rows, bool markdown = false);
 // e2e rows in the manner of llama-bench: model, plan or kernel, head, threads, test, tokens/s ...
 std::string model_table(const std::vector<Row>& rows);
 
@@ -25,9 +25,13 @@ std::string model_table(const std::vector<Row>& rows);
 // batch) and " kv f32" where they are not as usual.
 std::string test_text(const Row& row);
 
-// "csv", "json" (a list), "jsonl" or "md". `rows` are of one level. JSON objects of e2e rows have
-// the fields of llama-bench in front (llama_bench.h), from the samples of each row; columns only
-// where there are none.
+// "csv", "json", "jsonl", "md", "llama-bench".
+const std::vector<std::string>& row_formats();
+
+// Rows in one of row_formats(). json is a list of objects, jsonl an object a line, of the known
+// columns; those of e2e rows have the fields of llama-bench in front (llama_bench.h), from the
+// samples of each row. llama-bench is a list in its fields alone, of the e2e rows that have a time.
+// md is a table of each level that there is. Throws Error on an unknown format.
 std::string format_rows(const std::vector<Row>& rows, std::string_view format,
                         const std::vector<std::vector<double>>& samples = {});
 

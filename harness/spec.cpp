@@ -4,16 +4,14 @@
 
 #include <toml++/toml.h>
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "harness/budget.h"
 #include "harness/pins.h"
 #include "harness/preset_models.h"
+#include "harness/spec_files.h"
+#include "harness/spec_filters.h"
 #include "harness/spec_table.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
@@ -63,19 +61,22 @@ std::vector<std::string> read_pins(const SpecTable& table) {
 }
 
 int read_repetitions(const SpecTable& table, int fallback) {
-    return static_cast<int>(table.counts("repetitions", 1, {fallback}).front());
+    return static_cast<int>(table.count("repetitions", 1, fallback));
 }
 
 KernelAxes read_kernel_axes(const std::string& file, const toml::table& toml,
                             const std::string& name) {
     const SpecTable table(file, toml, "[[kernel_cells]]",
                           {"shapes", "kernels", "isa", "batch", "activation_zeros", "threads",
-                           "pins", "cache", "tile", "repetitions"});
+                           "pins", "cache", "tile", "repetitions", "exclude", "filter"});
     KernelAxes axes;
     axes.spec = name;
+    axes.selection = read_selection(file, toml);
     axes.kernels = read_kernels(table);
     for (const std::string& text : table.required("shapes")) {
-        axes.shapes.push_back(parse_shape(text, table.at("shapes")));
+        for (const tb_shape shape : parse_shapes(text, table.at("shapes"))) {
+            axes.shapes.push_back(shape);
+        }
     }
     axes.batches = table.counts("batch", 1, axes.batches);
     axes.zeros = table.shares("activation_zeros", axes.zeros);
@@ -89,7 +90,7 @@ KernelAxes read_kernel_axes(const std::string& file, const toml::table& toml,
     for (const std::string& text : table.texts("tile", {"default"})) {
         axes.tiles.push_back(text == "default" ? "" : text);
         for (const tb_kernel* kernel : axes.kernels) {
-            table.located("tile", [&] { return parse_tile(*kernel, axes.tiles.back()); });
+            table.located("tile", [&] { return tiles_of(*kernel, {axes.tiles.back()}); });
         }
     }
     axes.repetitions = read_repetitions(table, axes.repetitions);
@@ -121,8 +122,8 @@ LoadOptions read_load_options(const SpecTable& table) {
 void read_presets(const SpecTable& table, const SpecOptions& options, ModelAxes& axes) {
     PresetRequest request;
     request.modes = table.texts("modes", request.modes);
-    request.window.distinct = table.counts("window", 1, {0}).front();
-    request.window.run = table.counts("layers_run", 1, {0}).front();
+    request.window.distinct = table.count("window", 1, 0);
+    request.window.run = table.count("layers_run", 1, 0);
     const std::string budget = table.text("budget", "");
     if (!budget.empty()) request.budget_s = parse_duration(budget, table.at("budget"));
     request.format = table.text("format", request.format);
@@ -139,13 +140,15 @@ ModelAxes read_model_axes(const std::string& file, const toml::table& toml, cons
                           const SpecOptions& options) {
     const SpecTable table(
         file, toml, "[[model_cells]]",
-        {"models",   "files",      "kernels",     "isa",         "prefill",       "decode",
-         "depth",    "threads",    "repetitions", "i2s_layout",  "kernel_config", "plans",
-         "generate", "sequences",  "heads",       "cache_types", "prefill_batch", "modes",
-         "window",   "layers_run", "budget",      "format",      "pins"});
+        {"models",        "files",         "kernels",  "isa",         "prefill",
+         "decode",        "depth",         "threads",  "repetitions", "i2s_layout",
+         "kernel_config", "plans",         "generate", "sequences",   "heads",
+         "cache_types",   "prefill_batch", "modes",    "window",      "layers_run",
+         "budget",        "format",        "pins",     "exclude",     "filter"});
     if (!table.has("models") && !table.has("files")) table.required("models");
     ModelAxes axes;
     axes.spec = name;
+    axes.selection = read_selection(file, toml);
     axes.plans = read_plans(table);
     // Plans stand beside kernels where both are named.
     if (axes.plans.empty() || table.has("kernels")) axes.kernels = read_kernels(table);
@@ -186,38 +189,40 @@ void read_stopping(const SpecTable& table, Spec& spec) {
     }
 }
 
-std::string read_text(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    if (!file || !(text << file.rdbuf())) {
-        throw Error(fmt::format("{}: cannot be read: {}", path.string(), std::strerror(errno)));
+// The tables of a file after those that it includes. What a file excludes is left out of both.
+void read_tables(const SpecFile& file, const SpecOptions& options, Spec& spec) {
+    const SpecTable table(file.name, file.root, "the spec",
+                          {"name", "description", "level", "precision", "budget", "include",
+                           "exclude", "filter", "kernel_cells", "model_cells"});
+    const size_t first_kernel = spec.kernel_axes.size(), first_model = spec.model_axes.size();
+    for (const SpecFile& other : file.included) read_tables(other, options, spec);
+    for (const toml::table* t : tables_of(file, "kernel_cells")) {
+        spec.kernel_axes.push_back(read_kernel_axes(file.name, *t, spec.name));
     }
-    return text.str();
+    for (const toml::table* t : tables_of(file, "model_cells")) {
+        spec.model_axes.push_back(read_model_axes(file.name, *t, spec.name, options));
+    }
+    const CellSelection selection = read_selection(file.name, file.root);
+    for (size_t i = first_kernel; i < spec.kernel_axes.size(); ++i) {
+        spec.kernel_axes[i].selection.add(selection);
+    }
+    for (size_t i = first_model; i < spec.model_axes.size(); ++i) {
+        spec.model_axes[i].selection.add(selection);
+    }
 }
 
-toml::table parse(const std::string& text, const std::string& file) {
-    try {
-        return toml::parse(text, file);
-    } catch (const toml::parse_error& e) {
-        throw Error(
-            fmt::format("{}:{}: not TOML: {}", file, e.source().begin.line, e.description()));
+void check_level(const std::string& file, const toml::table& root, const Spec& spec) {
+    const SpecTable table(file, root);
+    const std::string level = table.text("level", "");
+    if (!level.empty() && level != "kernel" && level != "e2e" && level != "both") {
+        throw Error(fmt::format("{}: '{}' is not a level; expected kernel, e2e or both",
+                                table.at("level"), level));
     }
-}
-
-// Calls read(table) for each element of the array of tables `key`.
-template <class Read>
-void for_each_table(const std::string& file, const toml::table& root, std::string_view key,
-                    Read&& read) {
-    const toml::node* node = root.get(key);
-    if (node == nullptr) return;
-    const toml::array* array = node->as_array();
-    const bool tables = array != nullptr && std::all_of(array->begin(), array->end(),
-                                                        [](const auto& e) { return e.is_table(); });
-    if (!tables) {
-        throw Error(fmt::format("{}:{}: {} must be a list of tables, each begun with [[{}]]", file,
-                                node->source().begin.line, key, key));
+    if ((level == "kernel" && !spec.model_axes.empty()) ||
+        (level == "e2e" && !spec.kernel_axes.empty())) {
+        throw Error(fmt::format("{}: the level is '{}', but there are cells of the other one",
+                                table.at("level"), level));
     }
-    for (const toml::node& element : *array) read(*element.as_table());
 }
 
 }  // namespace
@@ -225,7 +230,17 @@ void for_each_table(const std::string& file, const toml::table& root, std::strin
 std::vector<ModelSource> Spec::models() const {
     std::vector<ModelSource> all;
     for (const ModelAxes& axes : model_axes) {
-        all.insert(all.end(), axes.models.begin(), axes.models.end());
+        if (axes.selection.empty()) {
+            all.insert(all.end(), axes.models.begin(), axes.models.end());
+            continue;
+        }
+        const std::vector<Cell> kept = model_cells(axes);
+        for (const ModelSource& model : axes.models) {
+            const bool wanted = std::any_of(kept.begin(), kept.end(), [&](const Cell& cell) {
+                return cell.model.name == model.info.name && cell.model.path == model.info.path;
+            });
+            if (wanted) all.push_back(model);
+        }
     }
     return all;
 }
@@ -244,39 +259,22 @@ std::vector<Cell> Spec::cells() const {
 }
 
 Spec read_spec(const fs::path& path, const SpecOptions& options) {
-    const std::string file = path.string();
-    const std::string text = read_text(path);
-    const toml::table root = parse(text, file);
-    const SpecTable table(
-        file, root, "the spec",
-        {"name", "description", "level", "precision", "budget", "kernel_cells", "model_cells"});
+    const SpecFile file = read_spec_files(path);
+    const SpecTable table(file.name, file.root);
     Spec spec;
     spec.name = table.text("name", path.stem().string());
     spec.description = table.text("description", "");
+    const std::string text = all_text(file);
     spec.hash = hex16(fnv1a64(text.data(), text.size()));
     read_stopping(table, spec);
-    for_each_table(file, root, "kernel_cells", [&](const toml::table& t) {
-        spec.kernel_axes.push_back(read_kernel_axes(file, t, spec.name));
-    });
-    for_each_table(file, root, "model_cells", [&](const toml::table& t) {
-        spec.model_axes.push_back(read_model_axes(file, t, spec.name, options));
-    });
+    read_tables(file, options, spec);
     if (spec.kernel_axes.empty() && spec.model_axes.empty()) {
         throw Error(
             fmt::format("{}: has neither [[kernel_cells]] nor [[model_cells]]: nothing to "
                         "measure",
-                        file));
+                        file.name));
     }
-    const std::string level = table.text("level", "");
-    if (!level.empty() && level != "kernel" && level != "e2e" && level != "both") {
-        throw Error(fmt::format("{}: '{}' is not a level; expected kernel, e2e or both",
-                                table.at("level"), level));
-    }
-    if ((level == "kernel" && !spec.model_axes.empty()) ||
-        (level == "e2e" && !spec.kernel_axes.empty())) {
-        throw Error(fmt::format("{}: the level is '{}', but there are cells of the other one",
-                                table.at("level"), level));
-    }
+    check_level(file.name, file.root, spec);
     return spec;
 }
 

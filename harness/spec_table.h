@@ -19,9 +19,12 @@ namespace tritbench {
 // One table of a TOML file; every access names file and line when it goes wrong.
 class SpecTable {
   public:
+    // Whose keys have been checked.
+    SpecTable(const std::string& file, const toml::table& table) : file_(file), table_(table) {}
     SpecTable(const std::string& file, const toml::table& table, std::string name,
               std::vector<std::string> known)
-        : file_(file), table_(table), name_(std::move(name)) {
+        : SpecTable(file, table) {
+        name_ = std::move(name);
         for (const auto& [key, node] : table) {
             const std::string found(key.str());
             if (std::find(known.begin(), known.end(), found) != known.end()) continue;
@@ -72,13 +75,24 @@ class SpecTable {
         return texts(key, {});
     }
 
+    // Whole numbers and ranges of them (parse_counts).
     std::vector<int64_t> counts(std::string_view key, int64_t least,
                                 const std::vector<int64_t>& fallback) const {
         std::vector<int64_t> values;
         for (const std::string& value : texts(key, {})) {
-            values.push_back(parse_count(value, least, at(key)));
+            for (const int64_t count : parse_counts(value, least, at(key))) {
+                values.push_back(count);
+            }
         }
         return has(key) ? values : fallback;
+    }
+
+    // One whole number: no list, no range.
+    int64_t count(std::string_view key, int64_t least, int64_t fallback) const {
+        const toml::node* node = table_.get(key);
+        if (node == nullptr) return fallback;
+        if (!node->is_integer()) throw Error(fmt::format("{}: expected a whole number", at(key)));
+        return parse_count(scalar(*node, key), least, at(key));
     }
 
     // One share, 0 to 1, or a list of them.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <set>
 
+#include "harness/best_so_far.h"
 #include "harness/budget.h"
 #include "harness/kernel_cells.h"
 #include "harness/logits_agreement.h"
@@ -74,6 +75,7 @@ class Runner {
     void take_up(const Row& row) {
         ++result_.by_status[row[Column::Status]];
         logits_.remember(row);
+        best_.add(row);
         result_.rows.push_back(row);
         result_.samples.push_back(journal_->samples_of(row[Column::CellKey]));
     }
@@ -208,7 +210,7 @@ class Runner {
     }
 
     void show(uint64_t steps_of_block, const std::string& note) {
-        if (progress_) progress_->update(done_steps_ + steps_of_block, note);
+        if (progress_) progress_->update(done_steps_ + steps_of_block, best_.beside(note));
     }
 
     void finish(size_t position, const Row& measured, const std::vector<double>& samples) {
@@ -225,6 +227,7 @@ class Runner {
         result_.samples.push_back(problem.empty() ? samples : std::vector<double>{});
         if (journal_) journal_->append(row, result_.samples.back());
         ++result_.by_status[row[Column::Status]];
+        best_.add(row);
         result_.rows.push_back(std::move(row));
     }
 
@@ -234,6 +237,7 @@ class Runner {
     RunInfo run_;
     Journal* journal_;
     std::unique_ptr<Progress> progress_;
+    BestSoFar best_;
     RunResult result_;
     std::map<std::string, Row> verdicts_;  // of the gate, by kernel and tile
     uint64_t done_steps_ = 0;

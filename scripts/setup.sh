@@ -106,6 +106,16 @@ cmake_is_recent() {
     [ "$(printf '%s\n%s\n' "$CMAKE_MINIMUM" "$found" | sort -V | head -n 1)" = "$CMAKE_MINIMUM" ]
 }
 
+# What saves time, or builds one program more: nothing else depends on these.
+OPTIONAL_PACKAGES=" ccache libbenchmark-dev python3-pytest-xdist "
+
+only_optional_missing() {
+    local package
+    for package in "${MISSING_PACKAGES[@]}"; do
+        [[ $OPTIONAL_PACKAGES == *" $package "* ]] || return 1
+    done
+}
+
 # check_needs build|tests: fills MISSING_PACKAGES and MISSING_TEXTS.
 check_needs() {
     MISSING_PACKAGES=()
@@ -122,6 +132,7 @@ check_needs() {
     local modules=(numpy pandas matplotlib) module
     if [ "$1" = tests ]; then
         need_library gtest/gtest.h libgtest-dev
+        need_library benchmark/benchmark.h libbenchmark-dev
         modules+=(pytest)
     fi
     if ! "$ROOT/scripts/find-python" --no-venv "${modules[@]}" >/dev/null 2>&1; then
@@ -131,7 +142,7 @@ check_needs() {
                 || missing "python3-$module" "Python module $module"
         done
     fi
-    # One saves most of a rebuild, one lets pytest use all cores; nothing depends on them.
+    # One saves most of a rebuild, one lets pytest use all cores; neither is worth installing alone.
     if command -v apt-get >/dev/null 2>&1 && [ ${#MISSING_PACKAGES[@]} -gt 0 ]; then
         need_command ccache ccache
         if [ "$1" = tests ] && ! have_package python3-pytest-xdist; then
@@ -166,11 +177,23 @@ install_packages() {
         || die 2 "apt-get could not install: $*"
 }
 
+# Without asking anybody for a password.
+can_install() {
+    command -v apt-get >/dev/null 2>&1 || return 1
+    [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null
+}
+
 # ensure_needs build|tests [INSTALL=1]: installs what is missing, or says it and exits with 2.
 ensure_needs() {
     check_needs "$1"
     if [ ${#MISSING_PACKAGES[@]} -eq 0 ]; then
         echo "everything needed is installed"
+        return
+    fi
+    if only_optional_missing; then
+        if [ "${2:-1}" != 1 ] || ! can_install || ! (install_packages "${MISSING_PACKAGES[@]}"); then
+            echo "going on without ${MISSING_PACKAGES[*]}, which nothing else depends on"
+        fi
         return
     fi
     [ "${2:-1}" = 1 ] || say_what_is_missing "told not to install"
@@ -185,10 +208,7 @@ ensure_needs() {
     echo "installing: ${MISSING_PACKAGES[*]}"
     install_packages "${MISSING_PACKAGES[@]}"
     check_needs "$1"
-    # ccache alone may be absent.
-    local still=("${MISSING_PACKAGES[@]}")
-    [ ${#still[@]} -eq 0 ] || [ "${still[*]}" = ccache ] \
-        || say_what_is_missing "the packages installed were not enough"
+    only_optional_missing || say_what_is_missing "the packages installed were not enough"
 }
 
 # ---- building -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "harness/block.h"
 #include "harness/llama_bench.h"
@@ -137,6 +138,99 @@ TEST(Report, FormatsAreWhatTheirNamesSay) {
     EXPECT_NE(md.find("pp8"), std::string::npos) << md;
     EXPECT_NE(md.find("12.50"), std::string::npos) << md;
     EXPECT_THROW(format_rows(rows, "xml"), std::exception);
+}
+
+// A row with something in every column, and samples.
+Row full_row(const char* level) {
+    Row row;
+    for (int i = 0; i < kColumnCount; ++i) row.set(static_cast<Column>(i), 1000 + i);
+    row.set(Column::Level, level);
+    row.set(Column::CallsPerRepetition, 1);
+    return row;
+}
+
+std::set<std::string> keys_of(const nlohmann::json& object) {
+    std::set<std::string> keys;
+    for (const auto& [key, value] : object.items()) keys.insert(key);
+    return keys;
+}
+
+// What SCHEMA.md lists (DocumentListsExactlyTheseColumns) is what every format writes, each column
+// with its own value.
+TEST(Report, EveryFormatWritesEveryColumn) {
+    const std::vector<std::vector<double>> samples = {{100, 200}, {100, 200}};
+    std::set<std::string> columns;
+    for (const ColumnInfo& c : schema_columns()) columns.insert(std::string(c.name));
+    const std::vector<Row> rows = {full_row("kernel"), full_row("e2e")};
+
+    const std::string csv = format_rows(rows, "csv");
+    const std::string header = csv.substr(0, csv.find('\n'));
+    const auto named = parse_csv_line(header);
+    const auto first = parse_csv_line(csv.substr(header.size() + 1, csv_line(rows[0]).size() - 1));
+    ASSERT_TRUE(named && first);
+    for (int i = 0; i < kColumnCount; ++i) {
+        const auto column = static_cast<Column>(i);
+        EXPECT_EQ((*named)[column], column_info(column).name);
+        EXPECT_EQ((*first)[column], rows[0][column]) << column_info(column).name;
+    }
+
+    const auto list = nlohmann::json::parse(format_rows(rows, "json", samples));
+    std::vector<nlohmann::json> lines;
+    std::istringstream text(format_rows(rows, "jsonl", samples));
+    for (std::string line; std::getline(text, line);) lines.push_back(nlohmann::json::parse(line));
+    ASSERT_EQ(list.size(), 2U);
+    ASSERT_EQ(lines.size(), 2U);
+    std::set<std::string> with_fields = columns;
+    for (const std::string& field : llama_bench_fields()) {
+        // Those that say nothing of the row are in the format llama-bench alone.
+        if (list[1].contains(field)) with_fields.insert(field);
+    }
+    EXPECT_GE(with_fields.size(), columns.size() + 18);
+    for (size_t i = 0; i < 2; ++i) {
+        EXPECT_EQ(list[i], lines[i]);
+        EXPECT_EQ(keys_of(list[i]), i == 0 ? columns : with_fields);
+        for (int c = 0; c < kColumnCount; ++c) {
+            const auto column = static_cast<Column>(c);
+            const auto& value = list[i][std::string(column_info(column).name)];
+            const std::string written = value.is_string() ? value.get<std::string>() : value.dump();
+            EXPECT_EQ(written, rows[i][column]) << column_info(column).name;
+        }
+    }
+}
+
+TEST(Report, LlamaBenchHasItsFieldsAloneAndModelsAlone) {
+    const std::vector<std::vector<double>> samples = {{100, 200}, {100, 200}, {}};
+    const std::vector<Row> rows = {full_row("kernel"), full_row("e2e"), full_row("e2e")};
+    const auto list = nlohmann::ordered_json::parse(format_rows(rows, "llama-bench", samples));
+    ASSERT_EQ(list.size(), 1U);  // no product, and no row without a time
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : list[0].items()) keys.push_back(key);
+    EXPECT_EQ(keys, llama_bench_fields());
+    EXPECT_EQ(list[0]["backends"], "tritbench " + rows[1][Column::Plan]);
+    EXPECT_EQ(list[0]["n_threads"].dump(), rows[1][Column::Threads]);
+    EXPECT_EQ(format_rows({}, "llama-bench"), "[]\n");
+    // SCHEMA.md names each of them.
+    std::ifstream file(TRITBENCH_SOURCE_DIR "/results/SCHEMA.md");
+    std::stringstream document;
+    document << file.rdbuf();
+    const std::string text = document.str();
+    const std::string part = text.substr(text.find("Fields of llama-bench"));
+    for (const std::string& field : llama_bench_fields()) {
+        EXPECT_NE(part.find("`" + field + "`"), std::string::npos) << field;
+    }
+}
+
+TEST(Report, MarkdownHasATableOfEachLevel) {
+    const std::string both = format_rows({full_row("kernel"), full_row("e2e")}, "md");
+    const std::string product = format_rows({full_row("kernel")}, "md");
+    const std::string model = format_rows({full_row("e2e")}, "md");
+    EXPECT_EQ(both, model + "\n" + product);
+    for (const std::string& table : {product, model}) {
+        std::istringstream lines(table);
+        for (std::string line; std::getline(lines, line);) {
+            EXPECT_TRUE(line.starts_with("| ") || line.starts_with("|-")) << line;
+        }
+    }
 }
 
 TEST(Report, TestsAreNamedAsInLlamaBench) {

@@ -6,6 +6,7 @@
 #include "harness/aa_control.h"
 #include "harness/axes.h"
 #include "harness/cli/commands.h"
+#include "harness/cli/row_format.h"
 #include "harness/cli/run_command.h"
 #include "harness/report.h"
 #include "kernels/api/registry.h"
@@ -23,7 +24,7 @@ struct BenchFlags {
     std::string caches = "hot";
     std::vector<std::string> tiles;
     int repetitions = 10;
-    bool json = false;
+    std::string format;  // empty: a table
     RunFlags run;
 
     std::string command_line() const {
@@ -43,11 +44,11 @@ KernelAxes axes_of(const BenchFlags& options) {
     axes.spec = "bench";
     axes.kernels = match_kernels(options.kernels);
     for (const std::string& text : split_list(options.shapes)) {
-        axes.shapes.push_back(parse_shape(text, "--shape"));
+        for (const tb_shape shape : parse_shapes(text, "--shape")) axes.shapes.push_back(shape);
     }
     axes.batches.clear();
     for (const std::string& text : split_list(options.batches)) {
-        axes.batches.push_back(parse_count(text, 1, "--batch"));
+        for (const int64_t m : parse_counts(text, 1, "--batch")) axes.batches.push_back(m);
     }
     axes.zeros.clear();
     for (const std::string& text : split_list(options.zeros)) {
@@ -78,9 +79,11 @@ void add_bench(CLI::App& app, int* exit_code) {
         ->capture_default_str();
     command
         ->add_option("-s,--shape", options->shapes,
-                     "N x K: rows and columns of W, e.g. 2560x6912,512x512")
+                     "N x K: rows and columns of W, e.g. 2560x6912,512x512;\nor the layers of a "
+                     "model, all or one: 2B-4T, 2B-4T:ffn_down")
         ->capture_default_str();
-    command->add_option("-b,--batch", options->batches, "Tokens M, comma separated")
+    command
+        ->add_option("-b,--batch", options->batches, "Tokens M: 1,8 or 1..8 or 1..64*2 or 8..64+8")
         ->capture_default_str();
     command
         ->add_option("--zeros", options->zeros,
@@ -90,23 +93,30 @@ void add_bench(CLI::App& app, int* exit_code) {
         ->capture_default_str();
     add_pin_flag(*command, options->pins);
     command->add_option("--cache", options->caches, "hot, cold or both")->capture_default_str();
-    command->add_option("--tile", options->tiles, "Tile values, name=value,...; repeat for more");
+    command->add_option("--tile", options->tiles,
+                        "Tile values, name=value,... or all; repeat for more");
     command->add_option("-r,--reps", options->repetitions, "Repetitions, interleaved over kernels")
         ->check(CLI::Range(1, 1000000))
         ->capture_default_str();
-    command->add_flag("--json", options->json, "Print rows as JSON instead of a table");
+    auto* format = add_format_flag(*command, "--format", options->format);
+    command
+        ->add_flag_callback(
+            "--json", [options] { options->format = "json"; }, "The same as --format json")
+        ->excludes(format);
     add_run_flags(*command, options->run, "--csv");
     command->callback([options, exit_code] {
         const std::vector<Cell> cells = kernel_cells(axes_of(*options));
+        check_row_format(options->format, cells);
         const RunOptions run = run_options(options->run, "bench", options->command_line());
         const auto journal = open_journal(run);
         const RunResult result =
             run_and_summarise(cells, run, journal.get(),
                               fmt::format("tritbench bench {} --csv {}", options->command_line(),
                                           shell_word(options->run.csv)));
-        fmt::print("{}",
-                   options->json ? format_rows(result.rows, "json") : kernel_table(result.rows));
-        if (!options->json) fmt::print("{}", control_note(result.rows));
+        if (options->format.empty()) {
+            fmt::print("{}{}", kernel_table(result.rows), control_note(result.rows));
+        }
+        print_rows(result, options->format);
         *exit_code = result.exit_code();
     });
 }

@@ -6,10 +6,10 @@
 #include "harness/aa_control.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/model_flags.h"
+#include "harness/cli/row_format.h"
 #include "harness/cli/run_command.h"
 #include "harness/preset_models.h"
 #include "harness/progress.h"
-#include "harness/report.h"
 #include "harness/statistics.h"
 #include "kernels/api/error.h"
 #include "kernels/api/registry.h"
@@ -54,7 +54,7 @@ struct E2eFlags {
     std::string models() const {
         std::string text = "-m " + shell_word(fmt::format("{}", fmt::join(files, ",")));
         if (!presets.empty()) {
-            text = fmt::format("--preset {} --mode {} --format {} --models-folder {}",
+            text = fmt::format("--preset {} --mode {} --model-format {} --models-folder {}",
                                shell_word(fmt::format("{}", fmt::join(presets, ","))),
                                shell_word(mode), shell_word(format), shell_word(models_folder));
         }
@@ -67,7 +67,7 @@ struct E2eFlags {
 std::vector<int64_t> e2e_counts(const std::string& text, int64_t least, const std::string& where) {
     std::vector<int64_t> values;
     for (const std::string& part : split_list(text)) {
-        values.push_back(parse_count(part, least, where));
+        for (const int64_t value : parse_counts(part, least, where)) values.push_back(value);
     }
     return values;
 }
@@ -183,7 +183,8 @@ void add_mode_flags(CLI::App& command, E2eFlags& options) {
                     "layer_window: layers that are run, the time of the others extrapolated [all]")
         ->check(CLI::PositiveNumber)
         ->group(group);
-    command.add_option("--format", options.format, "full: of the file, as gen --format has it")
+    command
+        .add_option("--model-format", options.format, "full: of the file, as gen --format has it")
         ->capture_default_str()
         ->group(group);
     command.add_option("--models-folder", options.models_folder, "Where generated files are")
@@ -230,11 +231,7 @@ void add_e2e(CLI::App& app, int* exit_code) {
     command->add_option("-r,--repetitions", options->repetitions, "Repetitions, interleaved")
         ->check(CLI::Range(1, 1000000))
         ->capture_default_str();
-    command
-        ->add_option("-o,--output", options->output,
-                     "csv, json, jsonl or md; json and jsonl have the fields of llama-bench too")
-        ->check(CLI::IsMember({"csv", "json", "jsonl", "md"}))
-        ->capture_default_str();
+    add_format_flag(*command, "-o,--output,--format", options->output)->capture_default_str();
     add_load_flags(*command, options->load);
     add_run_flags(*command, options->run, "--csv");
     command->callback([options, exit_code] {
@@ -252,7 +249,7 @@ void add_e2e(CLI::App& app, int* exit_code) {
             run_and_summarise(cells, run, journal.get(),
                               fmt::format("tritbench e2e {} --csv {}", options->command_line(),
                                           shell_word(options->run.csv)));
-        fmt::print("{}", format_rows(result.rows, options->output, result.samples));
+        print_rows(result, options->output);
         if (options->output == "md") fmt::print("{}", control_note(result.rows));
         *exit_code = result.exit_code();
     });

@@ -1,4 +1,5 @@
 """python -m tritbench_plots table FILE...   |   figures FILE... -o DIR   |   bars FILE...
+|   gbench FILE.json FILE...
 
 Exit codes: 0 right, 1 no row may be shown or a bar is not met, 2 bad usage or bad input.
 """
@@ -35,6 +36,10 @@ def _parser() -> argparse.ArgumentParser:
     bars.add_argument("--bars", default="experiments/bars/records.toml", metavar="TOML",
                       help="what is asked (default: %(default)s)")
     bars.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    side = commands.add_parser("gbench", help="Google Benchmark's figures beside tritbench's")
+    side.add_argument("json", metavar="JSON", help="what tritbench_gbench --benchmark_out wrote")
+    side.add_argument("files", nargs="+", metavar="FILE", help="CSV files of the same products")
+    side.add_argument("--markdown", action="store_true", help="as a Markdown table")
     return parser
 
 
@@ -80,11 +85,15 @@ def _table(options: argparse.Namespace) -> int:
 
 
 def _figures(options: argparse.Namespace) -> int:
-    from tritbench_plots.figures import draw_all  # matplotlib takes a second to load
+    # matplotlib takes a second to load
+    from tritbench_plots.comparisons import draw_comparisons
+    from tritbench_plots.curves import draw_curves
+    from tritbench_plots.figures import draw_all
 
     frame = load(options.files)
     try:
-        paths = draw_all(frame, options.output)
+        paths = [path for draw in (draw_all, draw_curves, draw_comparisons)
+                 for path in draw(frame, options.output)]
     except OSError as problem:
         raise LoadError(f"{options.output}: cannot write figures: {problem.strerror}; "
                         "name a folder that can be written with -o") from None
@@ -114,10 +123,24 @@ def _bars(options: argparse.Namespace) -> int:
     return 0 if (table["verdict"] == "met").all() else 1
 
 
+def _gbench(options: argparse.Namespace) -> int:
+    from tritbench_plots.gbench import load_gbench, ratio_line, side_by_side, side_by_side_cells
+
+    table = side_by_side(load(options.files), load_gbench(options.json))
+    if table.empty:
+        _complain(f"{options.json}: has no product that is also in {', '.join(options.files)}")
+        return 1
+    form = tables.as_markdown if options.markdown else tables.as_text
+    print(form(side_by_side_cells(table)))
+    print("\n" + ratio_line(table))
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        return {"table": _table, "figures": _figures, "bars": _bars}[options.command](options)
+        return {"table": _table, "figures": _figures, "bars": _bars,
+                "gbench": _gbench}[options.command](options)
     except LoadError as problem:
         _complain(str(problem))
         return 2

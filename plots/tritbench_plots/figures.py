@@ -13,23 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
+import pandas as pd
 
-matplotlib.use("Agg")
+from tritbench_plots.load import excluded, proved
+from tritbench_plots.order import kernel_key, models_in_order
+from tritbench_plots.style import (COLOURS, HATCHES, PANELS_PER_FIGURE, STYLE, caption, save,
+                                   whiskers)
+from tritbench_plots.tables import count, significant
 
-import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first)
-import pandas as pd  # noqa: E402
-
-from tritbench_plots.load import excluded, proved  # noqa: E402
-from tritbench_plots.order import kernel_key, models_in_order  # noqa: E402
-from tritbench_plots.tables import count, significant  # noqa: E402
-
-# Okabe and Ito's colours, dark to light so that they also differ in greyscale.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#F0E442", "#D55E00", "#56B4E9", "#CC79A7", "#999999")
-_HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo", "--")
 _CEILING = "#000000"
-_PANELS_PER_FIGURE = 9
-_STYLE = {"font.size": 9, "axes.titlesize": 10, "hatch.linewidth": 0.5, "svg.hashsalt": "tritbench",
-          "figure.dpi": 100, "savefig.dpi": 150}
 
 
 @dataclass
@@ -88,14 +81,6 @@ def _series_key(value: object) -> tuple:
     return (0, value)
 
 
-def _whiskers(row: pd.Series, value: float) -> tuple[float, float]:
-    """Half lengths of the 95% interval of a rate whose time is median_ns; NaN where unknown."""
-    lo, mid, hi = row["ci95_lo_ns"], row["median_ns"], row["ci95_hi_ns"]
-    if not (lo > 0 and mid > 0 and hi > 0):
-        return math.nan, math.nan
-    return max(value - value * mid / hi, 0.0), max(value * mid / lo - value, 0.0)
-
-
 def _label_place(end: float, ceiling: float, span: float) -> float:
     """Where a bar's figure begins: after its whisker, and not across its ceiling mark."""
     return ceiling if end < ceiling < end + 0.3 * span else end
@@ -104,10 +89,10 @@ def _label_place(end: float, ceiling: float, span: float) -> float:
 def _draw_series(axes, rows: pd.DataFrame, places: list[float], height: float, plot: Plot,
                  style: int, span: float) -> None:
     values = rows[plot.value].to_numpy(dtype=float)
-    axes.barh(places, values, height=height, color=_COLOURS[style % len(_COLOURS)],
-              hatch=_HATCHES[style % len(_HATCHES)], edgecolor="black", linewidth=0.6)
+    axes.barh(places, values, height=height, color=COLOURS[style % len(COLOURS)],
+              hatch=HATCHES[style % len(HATCHES)], edgecolor="black", linewidth=0.6)
     for place, value, (_, row) in zip(places, values, rows.iterrows()):
-        below, above = _whiskers(row, value)
+        below, above = whiskers(row, value)
         if not math.isnan(below):
             axes.errorbar(value, place, xerr=[[below], [above]], color="black", linewidth=1,
                           capsize=2)
@@ -152,26 +137,9 @@ def _draw_panel(axes, panel: Panel, plot: Plot, styles: dict[object, int]) -> No
     axes.set_axisbelow(True)
 
 
-def caption(frame: pd.DataFrame, left_out: int = 0) -> str:
-    """Where the rows drawn come from: files, machines, dates, revisions; rows left out."""
-    def distinct(values) -> str:
-        return ", ".join(dict.fromkeys(v for v in map(str, values) if v)) or "unknown"
-
-    machines = [f"{m} ({c})" if c else m for m, c in zip(frame["machine_id"], frame["cpu"])]
-    days = sorted({u[:10] for u in frame["utc"] if u})
-    when = " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "at an unknown date"
-    revisions = [r + ("+dirty" if d in ("true", "1", "True") else "")
-                 for r, d in zip(frame["git_revision"], frame["git_dirty"]) if r]
-    text = (f"Source: {distinct(Path(s).name for s in frame['source'])}. "
-            f"Machine: {distinct(machines)}. "
-            f"Measured {when}, revision {distinct(revisions)}. "
-            "Medians; whiskers: 95% interval. Proved rows only")
-    return text + (f"; rows of the file left out: {left_out}." if left_out else ".")
-
-
 def _legend(figure, styles: dict[object, int], column: str, plot: Plot) -> None:
-    handles = [matplotlib.patches.Patch(facecolor=_COLOURS[i % len(_COLOURS)], edgecolor="black",
-                                        hatch=_HATCHES[i % len(_HATCHES)] * 2,
+    handles = [matplotlib.patches.Patch(facecolor=COLOURS[i % len(COLOURS)], edgecolor="black",
+                                        hatch=HATCHES[i % len(HATCHES)] * 2,
                                         label=_series_name(column, value))
                for value, i in styles.items()]
     if plot.ceiling:
@@ -180,18 +148,10 @@ def _legend(figure, styles: dict[object, int], column: str, plot: Plot) -> None:
     figure.legend(handles=handles, loc="upper right", ncol=len(handles), frameon=False)
 
 
-def _save(figure, directory: Path, name: str) -> list[Path]:
-    paths = [directory / f"{name}.{suffix}" for suffix in ("png", "svg")]
-    for path in paths:
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    plt.close(figure)
-    return paths
-
-
 def _draw(plot: Plot, panels: list[Panel], frame: pd.DataFrame, directory: Path) -> list[Path]:
     """One figure, or several pages of it."""
     paths: list[Path] = []
-    pages = [panels[i:i + _PANELS_PER_FIGURE] for i in range(0, len(panels), _PANELS_PER_FIGURE)]
+    pages = [panels[i:i + PANELS_PER_FIGURE] for i in range(0, len(panels), PANELS_PER_FIGURE)]
     for number, page in enumerate(pages, 1):
         values = sorted({v for p in page for v in p.rows[p.series].dropna()}, key=_series_key)
         styles = {value: i for i, value in enumerate(values)}
@@ -201,7 +161,7 @@ def _draw(plot: Plot, panels: list[Panel], frame: pd.DataFrame, directory: Path)
         bars = max(p.rows["kernel"].nunique() * max(p.rows[p.series].nunique(), 1) for p in page)
         text = textwrap.fill(caption(drawn, len(excluded(frame))), 90 * columns + 20)
         size = (5.2 * columns + 1.0, lines * (1.1 + 0.24 * max(bars, 3)) + 1.6)
-        with plt.rc_context(_STYLE):
+        with plt.rc_context(STYLE):
             figure, grid = plt.subplots(lines, columns, figsize=size, squeeze=False)
             for axes, panel in zip(grid.flat, page):
                 _draw_panel(axes, panel, plot, styles)
@@ -213,7 +173,7 @@ def _draw(plot: Plot, panels: list[Panel], frame: pd.DataFrame, directory: Path)
             figure.text(0.02, 0.1 / size[1], text, fontsize=7, va="bottom", ha="left")
             below = 0.12 * (text.count("\n") + 1) + 0.2
             figure.tight_layout(rect=(0, below / size[1], 1, 1 - 0.55 / size[1]))
-            paths += _save(figure, directory, plot.name + (f"-{number}" if number > 1 else ""))
+            paths += save(figure, directory, plot.name + (f"-{number}" if number > 1 else ""))
     return paths
 
 

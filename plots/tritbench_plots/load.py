@@ -34,10 +34,11 @@ TEXT_COLUMNS = (
 # Columns of later versions that are read; files of earlier ones do not have them, so that every
 # field of theirs is unknown.
 NUMBER_COLUMNS_3 = (
-    "activation_zeros", "prompt_tokens", "generated_tokens", "sequences", "prefill_batch", "max_ns",
-    "p95_ns", "p99_ns", "first_token_ms", "load_ms", "tokens_per_s_no_head", "product_gmac_per_s",
-    "product_pct_of_peak", "role_prepare_ns", "role_product_ns", "role_attention_ns",
-    "role_head_ns", "role_other_ns", "pct_outside_products",
+    "activation_zeros", "model_parameters", "prompt_tokens", "generated_tokens", "sequences",
+    "prefill_batch", "max_ns", "p95_ns", "p99_ns", "first_token_ms", "load_ms",
+    "tokens_per_s_no_head", "product_gmac_per_s", "product_pct_of_peak", "role_prepare_ns",
+    "role_product_ns", "role_attention_ns", "role_head_ns", "role_other_ns",
+    "pct_outside_products",
 )
 TEXT_COLUMNS_3 = ("plan", "head_type", "cache_type")
 NUMBER_COLUMNS_4 = ("layers_distinct", "layers_run", "extrapolated_pct")

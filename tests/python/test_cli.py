@@ -1,10 +1,14 @@
 """The command line from outside: exit codes, one-line errors, result files."""
 
 import csv
+import fcntl
 import json
 import os
+import pty
 import re
+import struct
 import subprocess
+import termios
 
 import pytest
 from tritbench_plots.load import load
@@ -79,6 +83,13 @@ def schema_columns(root):
     (["e2e", "-m", "absent.gguf", "--cache-type", "f8"], ["--cache-type", "f16 or f32"]),
     (["e2e", "-m", "absent.gguf", "--plan", "default", "-k", "i2s_*"], ["--plan", "--kernel"]),
     (["e2e"], ["-m"]),
+    (["e2e", "-m", "absent.gguf", "--format", "t5r"], ["'t5r'", "llama-bench"]),
+    (["bench", "--format", "llama-bench"], ["llama-bench", "no fields for single products"]),
+    (["bench", "--format", "xml"], ["'xml'", "csv, json, jsonl, md, llama-bench"]),
+    (["bench", "--json", "--format", "csv"], ["--json", "--format"]),
+    (["bench", "--batch", "8..1"], ["--batch", "empty range"]),
+    (["bench", "--shape", "2B-4X"], ["--shape", "did you mean '2B-4T'?"]),
+    (["sweep", "--list"], ["experiments", "--experiments-folder"]),
     (["kernels", "zzz*"], ["zzz*"]),
     (["nonsense"], ["unknown command", "nonsense"]),
     ([], ["subcommand"]),
@@ -208,6 +219,83 @@ def test_dry_run_prints_cells_and_writes_nothing(tritbench, spec):
     assert [p.name for p in spec.parent.iterdir()] == ["tiny.toml"]
 
 
+def test_list_prints_the_keys_of_the_cells(tritbench, spec):
+    result = run(tritbench, "sweep", spec, "--list", cwd=spec.parent)
+    assert result.returncode == 0, result.stderr
+    *cells, last = result.stdout.splitlines()
+    keys = [c.split()[0] for c in cells]
+    assert len(set(keys)) == CELLS and all(re.fullmatch("[0-9a-f]{16}", k) for k in keys)
+    assert last == f"{CELLS} cells, run here: all"
+    out = spec.parent / "out.csv"
+    assert run(tritbench, "sweep", spec, "-o", out, "-q").returncode == 0
+    assert set(pandas.read_csv(out)["cell_key"]) == set(keys)
+
+
+def test_list_without_a_spec_shows_the_experiments(tritbench, root, tmp_path):
+    listed = run(tritbench, "sweep", "--list", "--experiments-folder", root / "experiments",
+                 cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    for path in (root / "experiments").glob("*.toml"):
+        line = next(row for row in listed.stdout.splitlines() if row.startswith(path.name + " "))
+        assert int(re.search(r" (\d+) ", line).group(1)) > 0, line
+    (tmp_path / "bad.toml").write_text("nme = 1\n")
+    listed = run(tritbench, "sweep", "--list", "--experiments-folder", tmp_path)
+    assert listed.returncode == 0 and "did you mean 'name'?" in listed.stdout
+
+
+def test_nothing_left_is_said(tritbench, spec):
+    spec.write_text(SPEC + "exclude = {isa = \"scalar\"}\n")
+    expect_refused(run(tritbench, "sweep", spec, "-o", spec.parent / "out.csv"), "no cell is left")
+    assert [p.name for p in spec.parent.iterdir()] == ["tiny.toml"]
+
+
+def test_a_sweep_prints_its_rows_in_every_format(tritbench, spec, root):
+    out = spec.parent / "out.csv"
+    command = [tritbench, "sweep", spec, "-o", out, "-q", "--fresh", "--format"]
+    printed = run(*command, "csv").stdout
+    assert printed == out.read_text()
+    columns = set(schema_columns(root))
+    rows = [json.loads(line) for line in run(*command, "jsonl").stdout.splitlines()]
+    assert len(rows) == CELLS
+    written = pandas.read_csv(out)
+    for row, (_, told) in zip(rows, written.iterrows()):
+        # What is known, and nothing else.
+        assert set(row) == {c for c in columns if not pandas.isna(told[c])}
+        assert row["cell_key"] == told["cell_key"] and row["median_ns"] == told["median_ns"]
+    table = run(*command, "md").stdout.splitlines()
+    assert len(table) == 2 + CELLS and all(line.startswith("|") for line in table)
+    before = out.read_bytes()
+    expect_refused(run(*command, "llama-bench"), "no fields for single products")
+    assert out.read_bytes() == before
+
+
+def test_the_bar_shows_what_is_left_the_cell_and_the_best_so_far(tritbench, spec):
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+    process = subprocess.Popen([tritbench, "sweep", str(spec), "-o", str(spec.parent / "out.csv")],
+                               stderr=slave, stdout=subprocess.DEVNULL,
+                               env=dict(os.environ, TERM="xterm"))
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    assert process.wait(timeout=60) == 0
+    os.close(master)
+    bar = shown.decode().split("\r")
+    assert any(re.match(r"tiny: \[#*\.*\] \d+/\d+ \d+%, \S+ left", line) for line in bar), bar
+    assert any("proving i2s_scalar" in line for line in bar)
+    best = r"left  \S+ \d+x\d+ batch \d.*; best i(nt8|2s)_scalar \d+\.\d+ us \(256x256 batch 1, 1 thread, hot\)"
+    assert any(re.search(best, line) for line in bar), bar
+    plain = run(tritbench, "sweep", spec, "-o", spec.parent / "plain.csv").stderr
+    assert "\r" not in plain and "[" not in plain and "8 rows" in plain
+
+
 def test_bench_prints_rows_and_says_what_cannot_run(tritbench, tmp_path):
     result = run(tritbench, "bench", "-k", "i2s_scalar", "-s", "128x128", "-t", "1,1024", "-r", "6",
                  "--json", "-q", cwd=tmp_path)
@@ -235,6 +323,13 @@ def test_e2e_measures_a_model_in_every_format(tritbench, tmp_path):
     assert [json.loads(r)["logits_hash"] for r in again] == [r["logits_hash"] for r in rows]
     table = run(tritbench, *common).stdout
     assert "pp4" in table and "tg3" in table
+    assert run(tritbench, *common, "--format", "md").stdout.splitlines()[:2] == table.splitlines()[:2]
+    alone = json.loads(run(tritbench, *common, "--format", "llama-bench").stdout)
+    assert [(r["n_prompt"], r["n_gen"]) for r in alone] == [(4, 0), (0, 3)]
+    for r in alone:
+        assert set(r) == LLAMA_BENCH | LLAMA_BENCH_CHECKED | {"n_ubatch", "build_number", "devices",
+                                                              "no_op_offload"}
+        assert r["backends"] == "tritbench i2s_scalar" and r["avg_ts"] > 0
 
 
 # Those that scripts around llama-bench read.
@@ -242,6 +337,12 @@ LLAMA_BENCH = {"build_commit", "cpu_info", "model_filename", "model_type", "mode
                "model_n_params", "n_batch", "n_threads", "type_k", "type_v", "n_prompt", "n_gen",
                "n_depth", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns",
                "samples_ts"}
+
+
+# Those besides that llama.cpp's comparison of results looks for before it reads any.
+LLAMA_BENCH_CHECKED = {"gpu_info", "backends", "n_gpu_layers", "tensor_buft_overrides", "n_ubatch",
+                       "embeddings", "cpu_mask", "cpu_strict", "poll", "use_mmap", "no_kv_offload",
+                       "split_mode", "main_gpu", "tensor_split", "flash_attn"}
 
 
 def test_e2e_has_the_fields_of_llama_bench_and_every_flag(tritbench, tmp_path):

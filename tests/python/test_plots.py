@@ -478,7 +478,7 @@ def test_figures_of_models_and_products(write, tmp_path, capsys):
              for m in ("hot", "cold")]
     rows += [product("i2s_avx2", "hot", 9000, phase="gemm")]
     names = draw([write(rows)], tmp_path / "out")
-    stems = ["decode_gb_per_s", "decode_tokens_per_s", "kernel_gemm_gmac_per_s",
+    stems = ["by_threads_models", "decode_gb_per_s", "decode_tokens_per_s", "kernel_gemm_gmac_per_s",
              "kernel_gemv_gb_per_s", "prefill_tokens_per_s"]
     assert names == sorted(f"{s}.{e}" for s in stems for e in ("png", "svg"))
     printed = capsys.readouterr().out.splitlines()

@@ -69,6 +69,14 @@ def test_missing_things_are_named_before_anything_is_installed(root, tmp_path):
         assert word in done.stderr, word
 
 
+def test_what_nothing_depends_on_may_be_missing(root):
+    fake = "check_needs() { MISSING_PACKAGES=(%s); MISSING_TEXTS=(x); }; ensure_needs tests 0"
+    done = run(shell(root, fake % "ccache libbenchmark-dev"))
+    assert done.returncode == 0 and "going on without ccache libbenchmark-dev" in done.stdout
+    done = run(shell(root, fake % "libbenchmark-dev ninja-build"))
+    assert done.returncode == 2 and "told not to install" in done.stderr
+
+
 CHILD = """
 import signal, sys, time
 caught = []
