@@ -60,7 +60,7 @@ Ending ending_of(const Stopping& stopping, size_t item,
 
 void set_ending(Row& row, const Ending& ending) {
     row.set(Column::Repetitions, ending.repetitions);
-    row.set(Column::StopReason, stop_reason_name(ending.reason));
+    row.set(Column::StopReason, end_reason_name(ending.reason));
     if (ending.half_width) row.set(Column::Ci95Pct, 100 * *ending.half_width, 3);
     row.set(Column::Control, ending.control);
     if (ending.control_ratio) row.set(Column::ControlRatio, *ending.control_ratio, 5);

@@ -38,7 +38,7 @@ struct ControlItems {
 // How the repetitions of a cell ended, and how it stands to the control.
 struct Ending {
     int repetitions = 0;
-    StopReason reason = StopReason::Open;
+    EndReason reason = EndReason::Open;
     double confidence = kUsualConfidence;  // of the interval of the median
     std::optional<double> half_width;      // of it over the median
     std::string control;                   // its label; empty without one, and then the rest

@@ -18,16 +18,16 @@ double look_confidence(int look) {
 
 }  // namespace
 
-std::string_view stop_reason_name(StopReason reason) {
+std::string_view end_reason_name(EndReason reason) {
     switch (reason) {
-        case StopReason::Precision:
+        case EndReason::Precision:
             return "precision";
-        case StopReason::Repetitions:
+        case EndReason::Repetitions:
             return "repetitions";
-        case StopReason::Budget:
+        case EndReason::Budget:
             return "budget";
-        case StopReason::Open:
-        case StopReason::Dropped:
+        case EndReason::Open:
+        case EndReason::Dropped:
             break;
     }
     return "";
@@ -38,7 +38,7 @@ Stopping::Stopping(std::span<const int> repetitions, const StoppingRules& rules)
         Item item;
         item.next_look = count;
         item.most = rules.precision > 0 ? count << kMostDoublings : count;
-        if (count <= 0) item.reason = StopReason::Repetitions;
+        if (count <= 0) item.reason = EndReason::Repetitions;
         items_.push_back(std::move(item));
     }
 }
@@ -51,7 +51,7 @@ void Stopping::control(size_t item, size_t twin) {
 std::vector<size_t> Stopping::open() const {
     std::vector<size_t> out;
     for (size_t i = 0; i < items_.size(); ++i) {
-        if (items_[i].reason == StopReason::Open && !is_twin(i)) out.push_back(i);
+        if (items_[i].reason == EndReason::Open && !is_twin(i)) out.push_back(i);
     }
     return out;
 }
@@ -63,7 +63,7 @@ std::vector<size_t> Stopping::next_round(double spent_s) {
     std::vector<size_t> round = open();
     if (round.empty()) return round;
     for (const auto& companion : {controlled_, twin_}) {
-        if (!companion || items_[*companion].reason == StopReason::Dropped) continue;
+        if (!companion || items_[*companion].reason == EndReason::Dropped) continue;
         const auto place = std::lower_bound(round.begin(), round.end(), *companion);
         if (place == round.end() || *place != *companion) round.insert(place, *companion);
     }
@@ -80,7 +80,7 @@ double Stopping::missing_rounds(const Item& item) {
 
 double Stopping::company_s() const {
     double seconds = twin_ ? repetition_s(items_[*twin_]) : 0;
-    if (controlled_ && items_[*controlled_].reason != StopReason::Open) {
+    if (controlled_ && items_[*controlled_].reason != EndReason::Open) {
         seconds += repetition_s(items_[*controlled_]);
     }
     return seconds;
@@ -105,7 +105,7 @@ void Stopping::fit_budget(double left_s) {
         rounds = std::max(rounds, missing_rounds(item));
     }
     if (round_s > left_s) {
-        for (const size_t i : young) items_[i].reason = StopReason::Budget;
+        for (const size_t i : young) items_[i].reason = EndReason::Budget;
         young.clear();
         looks_s = rounds = 0;
     }
@@ -118,7 +118,7 @@ void Stopping::fit_budget(double left_s) {
         const double need_s =
             alone ? each + company : looks_s + each * missing + company * std::max(rounds, missing);
         if (need_s > left_s) {
-            items_[i].reason = StopReason::Budget;
+            items_[i].reason = EndReason::Budget;
             continue;
         }
         looks_s += each * missing;
@@ -131,7 +131,7 @@ void Stopping::add(size_t item, double sample, double cost_s) {
     Item& it = items_[item];
     it.samples.push_back(sample);
     it.cost_s += cost_s;
-    if (it.reason != StopReason::Open || is_twin(item)) return;
+    if (it.reason != EndReason::Open || is_twin(item)) return;
     if (static_cast<int>(it.samples.size()) >= it.next_look) look(it);
 }
 
@@ -140,12 +140,12 @@ void Stopping::look(Item& item) {
         const auto width =
             relative_half_width(summarise(item.samples, look_confidence(item.looks + 1)));
         if (width && *width <= rules_.precision) {
-            item.reason = StopReason::Precision;
+            item.reason = EndReason::Precision;
             return;
         }
     }
     if (static_cast<int>(item.samples.size()) >= item.most) {
-        item.reason = StopReason::Repetitions;
+        item.reason = EndReason::Repetitions;
         return;
     }
     ++item.looks;
@@ -153,7 +153,7 @@ void Stopping::look(Item& item) {
 }
 
 void Stopping::drop(size_t item) {
-    items_[item].reason = StopReason::Dropped;
+    items_[item].reason = EndReason::Dropped;
 }
 
 double Stopping::confidence(size_t item) const {

@@ -39,9 +39,9 @@ struct StoppingRules {
     double budget_s = 0;   // of all rounds together; 0: no limit
 };
 
-enum class StopReason { Open, Precision, Repetitions, Budget, Dropped };
+enum class EndReason { Open, Precision, Repetitions, Budget, Dropped };
 // "precision", "repetitions", "budget"; "" for the others.
-std::string_view stop_reason_name(StopReason reason);
+std::string_view end_reason_name(EndReason reason);
 
 class Stopping {
   public:
@@ -63,7 +63,7 @@ class Stopping {
     // An item that cannot go on.
     void drop(size_t item);
 
-    StopReason reason(size_t item) const { return items_[item].reason; }
+    EndReason reason(size_t item) const { return items_[item].reason; }
     const std::vector<double>& samples(size_t item) const { return items_[item].samples; }
     double confidence(size_t item) const;
     // Half width over the median, with that confidence; nothing with too few samples.
@@ -76,7 +76,7 @@ class Stopping {
         int most = 0;
         double cost_s = 0;  // of all its samples
         std::vector<double> samples;
-        StopReason reason = StopReason::Open;
+        EndReason reason = EndReason::Open;
     };
     static double repetition_s(const Item& item);    // mean cost
     static double missing_rounds(const Item& item);  // until its next look

@@ -18,7 +18,7 @@ double planted(int round, double spread) {
 }
 
 struct Ended {
-    std::vector<StopReason> reasons;
+    std::vector<EndReason> reasons;
     std::vector<int> counts;
     double spent_s = 0;
 };
@@ -43,11 +43,11 @@ Ended run(const std::vector<int>& repetitions, const StoppingRules& rules,
     return ended;
 }
 
-using Reasons = std::vector<StopReason>;
+using Reasons = std::vector<EndReason>;
 using Counts = std::vector<int>;
-constexpr StopReason kPrecise = StopReason::Precision;
-constexpr StopReason kRepeated = StopReason::Repetitions;
-constexpr StopReason kBroke = StopReason::Budget;
+constexpr EndReason kPrecise = EndReason::Precision;
+constexpr EndReason kRepeated = EndReason::Repetitions;
+constexpr EndReason kBroke = EndReason::Budget;
 
 TEST(Stopping, WithoutAPrecisionTheRepetitionsAreFixed) {
     const Ended ended = run({3, 5, 0}, {}, {0, 0.5, 0}, {1, 1, 1});
@@ -115,11 +115,11 @@ TEST(Stopping, ADroppedItemDoesNotHoldUpTheOthers) {
         [](size_t item, int round) {
             return item == 0 && round == 1 ? std::nullopt : std::optional(1.0);
         });
-    EXPECT_EQ(stopping.reason(0), StopReason::Dropped);
+    EXPECT_EQ(stopping.reason(0), EndReason::Dropped);
     EXPECT_EQ(stopping.samples(0).size(), 1U);
     EXPECT_EQ(stopping.samples(1).size(), 4U);
-    EXPECT_EQ(stop_reason_name(StopReason::Dropped), "");
-    EXPECT_EQ(stop_reason_name(kBroke), "budget");
+    EXPECT_EQ(end_reason_name(EndReason::Dropped), "");
+    EXPECT_EQ(end_reason_name(kBroke), "budget");
 }
 
 // The control is precise at once, and its twin never looked at: both stay, and cost.

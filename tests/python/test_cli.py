@@ -10,6 +10,7 @@ import struct
 import subprocess
 import termios
 
+import pandas
 import pytest
 from tritbench_plots.load import load
 
