@@ -143,6 +143,8 @@ TEST(Sweep, ARightKernelIsMeasuredAndProved) {
     EXPECT_EQ(row[Column::Pins].find(' '), std::string::npos);
     EXPECT_EQ(row.number(Column::Repetitions), 6);
     EXPECT_TRUE(row[Column::CeilingProbe].ends_with(", huge pages")) << row[Column::CeilingProbe];
+    const double share = *row.number(Column::GbPerS) / *row.number(Column::CeilingGbPerS);
+    EXPECT_NEAR(*row.number(Column::PctOfCeiling), 100 * share, 0.1 + share);
     tb_work work{};
     const tb_tile tile = default_tile(real());
     real().work(&kTrapShape, &tile, 1, &work);
