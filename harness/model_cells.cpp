@@ -5,27 +5,17 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <numeric>
 
 #include "harness/aa_control.h"
+#include "harness/decode_ceiling.h"
 #include "harness/loaded_models.h"
 #include "harness/measure.h"
 #include "harness/model_row.h"
 #include "harness/model_run.h"
 #include "harness/pins.h"
-#include "harness/weight_reader.h"
 
 namespace tritbench {
 namespace {
-
-// Of all the layers that the model has, from those that were run.
-RoleTimes with_all_layers(RoleTimes roles, double factor) {
-    roles.prepare *= factor;
-    roles.product *= factor;
-    roles.attention *= factor;
-    roles.other *= factor;
-    return roles;
-}
 
 // One cell: a phase of a plan's run.
 struct ModelBench {
@@ -48,7 +38,8 @@ class ThreadsPass {
         : options_(options),
           reporter_(reporter),
           pool_(cells[members.front()].threads,
-                pins_here(cells[members.front()].threads, cells[members.front()].pins)) {
+                pins_here(cells[members.front()].threads, cells[members.front()].pins)),
+          readers_(pool_) {
         for (const size_t position : members) add(cells, members, position, models);
     }
 
@@ -154,33 +145,14 @@ class ThreadsPass {
                            hex16(bench.end.all_hash), hex16(end.all_hash));
     }
 
-    // Readings stand for a twentieth of a repetition, and are too much for the caches to keep.
     void make_readers() {
         for (ModelBench& bench : benches_) {
             if (bench.cell->phase != Phase::Decode) continue;
-            const auto steps = static_cast<uint64_t>(bench.cell->generated);
-            auto& turns = turns_[bench.run];
-            if (!turns) turns = std::make_unique<ModelTurns>(bench.run->model());
-            auto& reader = readers_[{bench.run, steps}];
-            if (!reader) {
-                const uint64_t least = std::max(2 * last_level_cache_bytes(),
-                                                steps * bench.measured.bytes_per_step / 20);
-                reader = std::make_unique<WeightReader>(pool_, *turns, least);
-            }
-            bench.reader = reader.get();
+            bench.reader =
+                &readers_.reader(bench.run->model(), static_cast<uint64_t>(bench.cell->generated),
+                                 bench.measured.bytes_per_step);
             reporter_.alive();
         }
-    }
-
-    // The bandwidth of the repetition that just ended, whose samples begin at `first`, and that of
-    // the machine right after it.
-    void read_beside(ModelBench& bench, size_t first) {
-        auto& measured = bench.measured;
-        const auto begin = measured.samples_ns.begin() + static_cast<std::ptrdiff_t>(first);
-        const double ns = std::accumulate(begin, measured.samples_ns.end(), 0.0);
-        const auto steps = static_cast<double>(measured.samples_ns.end() - begin);
-        measured.gb_per_s.push_back(steps * static_cast<double>(measured.bytes_per_step) / ns);
-        measured.read_gb_per_s.push_back(bench.reader->read());
     }
 
     // What the rounds look at: the time of a repetition, of decode the median of its steps.
@@ -193,7 +165,7 @@ class ThreadsPass {
             fail(bench, "while timing: " + problem);
             return std::nullopt;
         }
-        if (bench.reader != nullptr) read_beside(bench, before);
+        if (bench.reader != nullptr) read_beside(bench.measured, before, *bench.reader);
         return median({samples.begin() + static_cast<ptrdiff_t>(before), samples.end()});
     }
 
@@ -249,14 +221,6 @@ class ThreadsPass {
                                        static_cast<double>(bench.cell->generated);
     }
 
-    // What a step visits, each byte once.
-    static uint64_t resident_bytes(const ModelBench& bench) {
-        const Model& model = bench.run->model();
-        return model.linear_bytes() / static_cast<uint64_t>(model.layers_run()) *
-                   static_cast<uint64_t>(model.layers_distinct()) +
-               model.head_bytes();
-    }
-
     void measure_peaks() {
         std::set<const tb_kernel*> kernels;
         for (const auto& bench : benches_) {
@@ -275,14 +239,9 @@ class ThreadsPass {
         set_ending(row, bench.ending);
         if (cell.phase == Phase::Decode) {
             row.set(Column::FootprintBytes, bench.measured.bytes_per_step);
-            // Of a kernel that skips zeros, only what it touched.
-            const double touched =
-                touched_bytes(bench.measured) / static_cast<double>(bench.measured.bytes_per_step);
-            std::vector<double> rates = bench.measured.gb_per_s;
-            for (double& rate : rates) rate *= touched;
-            set_paired_ceiling(row, rates, bench.measured.read_gb_per_s, bench.reader->loop(),
-                               marks);
-            if (resident_bytes(bench) < last_level_cache_bytes()) marks.insert("fits_in_llc");
+            set_decode_ceiling(row, bench.measured, *bench.reader, marks);
+            if (resident_bytes(bench.run->model()) < last_level_cache_bytes())
+                marks.insert("fits_in_llc");
         } else {
             row.set(Column::FootprintBytes,
                     bench.run->model().linear_bytes() + bench.run->model().head_bytes());
@@ -307,8 +266,7 @@ class ThreadsPass {
     ChildReporter& reporter_;
     ThreadPool pool_;
     std::map<std::string, std::unique_ptr<ModelRun>> runs_;
-    std::map<const ModelRun*, std::unique_ptr<ModelTurns>> turns_;
-    std::map<std::pair<const ModelRun*, uint64_t>, std::unique_ptr<WeightReader>> readers_;
+    DecodeReaders readers_;
     std::vector<ModelBench> benches_;
     BlockCeilings ceilings_;
 };

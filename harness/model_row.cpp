@@ -28,6 +28,14 @@ double touched_bytes(const ModelMeasurement& measured) {
     return static_cast<double>(measured.bytes_per_step) - measured.skipped_bytes;
 }
 
+RoleTimes with_all_layers(RoleTimes roles, double factor) {
+    roles.prepare *= factor;
+    roles.product *= factor;
+    roles.attention *= factor;
+    roles.other *= factor;
+    return roles;
+}
+
 double tokens_per_sample(const Cell& cell) {
     return static_cast<double>(cell.phase == Phase::Decode ? cell.sequences : cell.tokens());
 }

@@ -18,7 +18,7 @@ struct ModelMeasurement {
     std::vector<double> first_token_ns;  // of cells with a prompt
     // Of each repetition of decode: its mean bandwidth, and that of reading the weights after it.
     std::vector<double> gb_per_s, read_gb_per_s;
-    RoleTimes roles;                     // of a token
+    RoleTimes roles;  // of a token
     double load_ms = 0;
     uint64_t bytes_per_step = 0;  // of decode
     double skipped_bytes = 0;     // of these, weights that were not read
@@ -31,6 +31,9 @@ double touched_bytes(const ModelMeasurement& measured);
 // Tokens that one sample stands for: of the prompt, of a step's sequences, or both phases'
 // together.
 double tokens_per_sample(const Cell& cell);
+
+// Of all the layers that the model has, from those that were run.
+RoleTimes with_all_layers(RoleTimes roles, double factor);
 
 // Times, speeds, bytes, timeline and latencies: everything but ceilings and proofs.
 // `confidence`: of the interval of the median.
