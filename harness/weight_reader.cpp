@@ -13,6 +13,8 @@ namespace {
 
 constexpr int kTries = 5;  // of each loop
 constexpr uint64_t kAlignment = 64;
+// What a worker takes at a time: as in products, who is done early takes of the others' share.
+constexpr size_t kChunk = size_t{512} * TB_PROBE_ROUND_BYTES;
 
 // What the loops return ends here, so that their work is needed.
 std::atomic<uint64_t> g_sink{0};
@@ -56,6 +58,7 @@ void ModelTurns::take(uint64_t bytes, MemoryPieces& pieces) {
 
 WeightReader::WeightReader(ThreadPool& pool, ReadTurns& turns, uint64_t least_bytes)
     : pool_(pool), turns_(turns), loop_(read_loops().front()) {
+    shares_.reserve(pool.threads());
     // A first guess of how much fits a repetition; it also faults nothing in, for the weights were
     // written or proved before.
     const uint64_t all = turns.total_bytes();
@@ -85,21 +88,24 @@ double WeightReader::read() {
 double WeightReader::read(const ReadLoop& loop, uint64_t bytes) {
     pieces_.clear();
     turns_.take(bytes, pieces_);
+    chunks_.clear();
     uint64_t done = 0;
-    for (auto& piece : pieces_) {
-        piece = whole_rounds(piece);
-        done += piece.size();
+    for (const auto& piece : pieces_) {
+        auto rest = whole_rounds(piece);
+        done += rest.size();
+        while (!rest.empty()) {
+            chunks_.push_back(rest.first(std::min(rest.size(), kChunk)));
+            rest = rest.subspan(chunks_.back().size());
+        }
     }
+    shares_.begin(static_cast<int64_t>(chunks_.size()), pool_.threads());
     const int64_t begin = now_ns();
     pool_.for_each_worker([&](int worker, int workers) {
         uint64_t sum = 0;
-        for (const auto& piece : pieces_) {
-            const auto rounds = static_cast<int64_t>(piece.size() / TB_PROBE_ROUND_BYTES);
-            const auto [first, last] = split_range(rounds, 1, worker, workers);
-            if (first == last) continue;
-            sum ^= loop.read(piece.data() + first * TB_PROBE_ROUND_BYTES,
-                             static_cast<uint64_t>(last - first), 1);
-        }
+        shares_.run(worker, workers, [&](int64_t i) {
+            const auto& chunk = chunks_[static_cast<size_t>(i)];
+            sum ^= loop.read(chunk.data(), chunk.size() / TB_PROBE_ROUND_BYTES, 1);
+        });
         g_sink.fetch_xor(sum, std::memory_order_relaxed);
     });
     const auto ns = static_cast<double>(std::max<int64_t>(now_ns() - begin, 1));

@@ -11,6 +11,7 @@
 #include "harness/weight_copies.h"
 #include "model/thread_pool.h"
 #include "model/transformer.h"
+#include "model/work_shares.h"
 
 namespace tritbench {
 
@@ -84,7 +85,8 @@ class WeightReader {
     ReadLoop loop_;
     std::string name_;
     uint64_t bytes_ = 0;
-    MemoryPieces pieces_;  // of the reading at hand
+    MemoryPieces pieces_, chunks_;  // of the reading at hand
+    WorkShares shares_;
 };
 
 }  // namespace tritbench
