@@ -109,8 +109,9 @@ void Stopping::fit_budget(double left_s) {
         young.clear();
         looks_s = rounds = 0;
     }
-    std::stable_sort(looked.begin(), looked.end(),
-                     [](const auto& a, const auto& b) { return a.first > b.first; });
+    std::sort(looked.begin(), looked.end(), [](const auto& a, const auto& b) {
+        return a.first != b.first ? a.first > b.first : a.second < b.second;
+    });
     // The widest of all goes on as long as there is time for one more of it.
     bool alone = young.empty();
     for (const auto& [width, i] : looked) {
