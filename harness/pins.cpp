@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "harness/axes.h"
 #include "harness/system_files.h"
@@ -64,8 +65,9 @@ std::vector<Placed> placed(const CpuTopology& topology) {
 // Sorted by a key; the CPUs in that order.
 template <class Key>
 std::vector<int> cpus_by(std::vector<Placed> threads, Key&& key) {
-    std::stable_sort(threads.begin(), threads.end(),
-                     [&](const Placed& a, const Placed& b) { return key(a) < key(b); });
+    std::sort(threads.begin(), threads.end(), [&](const Placed& a, const Placed& b) {
+        return std::pair(key(a), a.at) < std::pair(key(b), b.at);
+    });
     std::vector<int> cpus;
     for (const Placed& p : threads) cpus.push_back(p.thread.cpu);
     return cpus;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <tuple>
 
 #include "harness/measure.h"
@@ -88,14 +89,19 @@ class Survey {
             result_.notes.push_back("likwid-bench: " + likwid_problem_);
         }
         // In the order that a reader expects, not the one they were measured in.
-        std::stable_sort(result_.rates.begin(), result_.rates.end(),
-                         [](const SurveyRate& a, const SurveyRate& b) {
-                             const bool a_read = a.what == "read", b_read = b.what == "read";
-                             if (a_read != b_read) return a_read;
-                             if (!a_read) return a.threads < b.threads;
-                             return std::tie(a.threads, a.memory, a.footprint_bytes) <
-                                    std::tie(b.threads, b.memory, b.footprint_bytes);
-                         });
+        std::vector<size_t> order(result_.rates.size());
+        std::iota(order.begin(), order.end(), size_t{0});
+        std::sort(order.begin(), order.end(), [&](size_t i, size_t j) {
+            const SurveyRate &a = result_.rates[i], &b = result_.rates[j];
+            const bool a_read = a.what == "read", b_read = b.what == "read";
+            if (a_read != b_read) return a_read;
+            if (!a_read) return std::tie(a.threads, i) < std::tie(b.threads, j);
+            return std::tie(a.threads, a.memory, a.footprint_bytes, i) <
+                   std::tie(b.threads, b.memory, b.footprint_bytes, j);
+        });
+        std::vector<SurveyRate> rates;
+        for (const size_t i : order) rates.push_back(std::move(result_.rates[i]));
+        result_.rates = std::move(rates);
         return std::move(result_);
     }
 

@@ -38,8 +38,13 @@ class JobList {
             const bool end = t == threads.front() || t == threads.back();
             add_threads(t, request.threads.empty() && !end);
         }
-        std::stable_partition(jobs_.begin(), jobs_.end(),
-                              [](const SurveyJob& job) { return !job.optional; });
+        std::vector<SurveyJob> ordered;
+        for (const bool optional : {false, true}) {
+            for (const SurveyJob& job : jobs_) {
+                if (job.optional == optional) ordered.push_back(job);
+            }
+        }
+        jobs_ = std::move(ordered);
     }
 
     std::vector<SurveyJob> take() { return std::move(jobs_); }
