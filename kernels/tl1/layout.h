@@ -50,7 +50,7 @@ constexpr int64_t safe_columns(int64_t most) {
 }
 static_assert(safe_columns(127) == 258, "activations within +-127, as published");
 static_assert(safe_columns(128) == 254, "given int8 activations may be -128");
-constexpr int64_t kMostColumns = 256;  // of a tile
+constexpr int64_t kMostColumns = 512;  // of a tile, and more than any that is accepted
 
 constexpr int32_t kBmValues[] = {64, 128, 160, 256, 320, 512};
 constexpr int32_t kBkValues[] = {64, 128, 192, 256};  // 256 is there to be refused by name

@@ -46,7 +46,8 @@ constexpr int64_t kLargestTriple =
 // Columns whose triples never leave int16, whatever their activations are.
 constexpr int64_t kSafeColumns = INT16_MAX / kLargestTriple * 3;
 static_assert(kSafeColumns == 255, "85 triples of 384 are 32640");
-constexpr int64_t kLineCodes = 264;  // of a row in a tile, and some that are read and not used
+// Of a row in a tile, more than any that is accepted has, and some that are read and not used.
+constexpr int64_t kLineCodes = 520;
 
 constexpr int32_t kBmValues[] = {32, 64, 96, 128, 160, 192, 256, 320};
 constexpr int32_t kBkValues[] = {48, 96, 192, 240, 264, 288};  // the last two to be refused
