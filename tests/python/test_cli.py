@@ -324,7 +324,10 @@ def test_e2e_measures_a_model_in_every_format(tritbench, tmp_path):
     assert [json.loads(r)["logits_hash"] for r in again] == [r["logits_hash"] for r in rows]
     table = run(tritbench, *common).stdout
     assert "pp4" in table and "tg3" in table
-    assert run(tritbench, *common, "--format", "md").stdout.splitlines()[:2] == table.splitlines()[:2]
+
+    def head(text):  # columns are as wide as the times of a run are long
+        return [re.sub("-+", "-", re.sub(" +", " ", line)) for line in text.splitlines()[:2]]
+    assert head(run(tritbench, *common, "--format", "md").stdout) == head(table)
     alone = json.loads(run(tritbench, *common, "--format", "llama-bench").stdout)
     assert [(r["n_prompt"], r["n_gen"]) for r in alone] == [(4, 0), (0, 3)]
     for r in alone:
